@@ -1,0 +1,5 @@
+//! The bench: data sets, the oracle, the checks, the measurements and their reports.
+//!
+//! It knows variants only through the [registry](crate::registry).
+
+pub mod reference;

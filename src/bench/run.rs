@@ -1,0 +1,126 @@
+//! What one run of the bench found: the one result type that every report is written from.
+//!
+//! The field names are those of the JSON. A field that a reader may rely on is never renamed; one is added by raising
+//! [`SCHEMA`] only where an old reader would misunderstand the rest.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the JSON's meaning.
+pub const SCHEMA: u32 = 1;
+
+/// One run: some variants on one data set on one machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Version of the crate that measured, and its git commit where there was one.
+    pub version: String,
+    /// When it began, RFC 3339, UTC.
+    pub started: String,
+    pub machine: Machine,
+    pub fixture: FixtureInfo,
+    /// How it was measured.
+    pub protocol: Protocol,
+    /// Name of the variant that the ratios refer to.
+    pub baseline: String,
+    /// Nanoseconds only to read all the codes, median over the rounds.
+    pub roofline_ns: f64,
+    /// Complete rounds, each with every variant once.
+    pub rounds: usize,
+    /// What a reader should know before believing the figures.
+    pub warnings: Vec<String>,
+    /// The fastest first, then the wrong and the skipped ones.
+    pub variants: Vec<VariantResult>,
+}
+
+/// The machine that ran it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    pub cpu: String,
+    pub arch: String,
+    pub os: String,
+    pub cores: usize,
+    /// The features that the library could use, and the mask that was in force.
+    pub features: Vec<String>,
+    pub mask: Option<String>,
+}
+
+/// The data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FixtureInfo {
+    pub name: String,
+    /// `embedded`, `sift1m`, `folder`, `synthetic`, ...
+    pub source: String,
+    pub num_base: usize,
+    pub num_queries: usize,
+    /// SHA-256 over the codes, the codebook and the queries that were used.
+    pub checksum: String,
+}
+
+/// How it was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Queries in a call.
+    pub batch: usize,
+    /// Whether the codes were evicted from the caches before each query.
+    pub cold: bool,
+    /// Seed of the rounds' order and of the bootstrap.
+    pub seed: u64,
+    /// The half-width of a ratio's interval that was aimed at, as a share of the ratio.
+    pub precision: f64,
+    pub max_seconds: f64,
+    /// Why the rounds ended: `precision`, `max-time`, `interrupted`.
+    pub stopped: String,
+}
+
+/// What became of a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Right and measured.
+    Ok,
+    /// Gave a wrong answer; its time does not count.
+    Wrong,
+    /// Could not run here; `reason` says why.
+    Skipped,
+}
+
+/// One variant's figures; those of a wrong or skipped one are absent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VariantResult {
+    pub name: String,
+    pub status: Status,
+    /// Why it is wrong or skipped.
+    pub reason: Option<String>,
+    /// `exact` or `approximate`.
+    pub fidelity: String,
+    /// Place by speed, from 1; variants that can't be told apart share one.
+    pub rank: Option<usize>,
+    /// Geometric mean over the queries, median over the rounds.
+    pub ns_per_query: Option<f64>,
+    /// Baseline's time over this one's: the median of the ratios formed within each round, and its 95 % interval.
+    pub speedup: Option<f64>,
+    pub ratio_low: Option<f64>,
+    pub ratio_high: Option<f64>,
+    pub codes_per_second: Option<f64>,
+    /// `roofline_ns` over `ns_per_query`.
+    pub roofline_share: Option<f64>,
+    /// Share of the ten true nearest raw vectors that are among the ten returned, mean over the queries; absent where the
+    /// truth is not known.
+    pub recall_at_10: Option<f64>,
+    /// Share of the queries whose answer is the reference's to the bit.
+    pub agreement: Option<f64>,
+    pub prepare_seconds: Option<f64>,
+    pub memory_bytes: Option<usize>,
+    /// Latency of single calls, over all rounds.
+    pub p50_ns: Option<f64>,
+    pub p90_ns: Option<f64>,
+    pub p99_ns: Option<f64>,
+    pub max_ns: Option<f64>,
+    /// Rounds whose time is an outlier by the median absolute deviation. They are counted, not dropped.
+    pub outliers: Option<usize>,
+    /// Geometric mean over the queries in each round, ns: the raw samples.
+    pub samples: Vec<f64>,
+}

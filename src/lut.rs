@@ -1,0 +1,82 @@
+//! Distance tables in one byte an entry: the LUTs that byte shuffles look up in.
+//!
+//! [`FilterLut`] is a lower bound, so that filtering with it loses nothing: with each row's minimum taken off and the rest
+//! scaled so that the current k-th distance τ becomes [`LIMIT`], rounded down and saturated, a code within τ sums to at most
+//! [`LIMIT`]. A code whose saturating sum reaches 255 is certainly farther away than τ. Whatever is left is scored again with
+//! the f32 table. The idea is PQ Fast Scan's (André, Kermarrec, Le Scouarnec, "Cache locality is not enough", VLDB 2015).
+
+use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS};
+
+/// The largest sum that a code within the threshold can have.
+pub const LIMIT: u8 = 254;
+
+/// `[m][g]`: for each sub-quantizer and each group of `256 / G` neighbouring centroids, a lower bound in u8 of what a code
+/// of that group adds to the distance.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub struct FilterLut<const G: usize>(pub [[u8; G]; NUM_SUB_VECTORS]);
+
+/// Makes the [`FilterLut`]s of one query, one for each threshold.
+#[derive(Clone, Debug)]
+pub struct FilterTable<const G: usize> {
+    /// Each group's smallest entry, less its row's.
+    minima: Minima<G>,
+    /// Sum of the rows' minima.
+    base: f64,
+    /// Sum of the negative rows' minima, without the sign: what bounds the rounding of a sum with negative entries.
+    negative: f64,
+}
+
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+struct Minima<const G: usize>([[f32; G]; NUM_SUB_VECTORS]);
+
+/// More than all the rounding in a sum of 16 entries, in the scale and in the scaling of an entry, as a share of the value.
+const ROUNDING: f64 = 1.0 / (1 << 18) as f64;
+
+impl<const G: usize> FilterTable<G> {
+    /// Finds the minima of `table`, which holds no NaN.
+    #[inline(always)]
+    pub fn new(table: &DistanceTable) -> Self {
+        let mut minima = [[0.0; G]; NUM_SUB_VECTORS];
+        let (mut base, mut negative) = (0.0, 0.0);
+        for (row, groups) in table.iter().zip(&mut minima) {
+            for (group, entries) in groups.iter_mut().zip(row.chunks_exact(NUM_CENTROIDS / G)) {
+                *group = entries.iter().fold(f32::INFINITY, |least, &entry| if entry < least { entry } else { least });
+            }
+            let least = groups.iter().fold(f32::INFINITY, |least, &group| if group < least { group } else { least });
+            // An infinite minimum has no place in a difference; as 0 it leaves the row infinite, which saturates.
+            let least = if least.is_finite() { least } else { 0.0 };
+            base += f64::from(least);
+            negative += f64::from((-least).max(0.0));
+            groups.iter_mut().for_each(|group| *group -= least);
+        }
+        FilterTable { minima: Minima(minima), base, negative }
+    }
+
+    /// Writes the LUT for `threshold`, the largest distance that still counts. An infinite one gives zeros: all may pass.
+    #[inline(always)]
+    pub fn quantize(&self, threshold: f32, lut: &mut FilterLut<G>) {
+        let scale = self.scale(threshold);
+        for (groups, row) in self.minima.0.iter().zip(&mut lut.0) {
+            for (group, entry) in groups.iter().zip(row) {
+                // `min` also settles inf · scale; a float-to-int cast rounds towards zero, which is down.
+                let scaled = (group * scale).min(255.0);
+                // SAFETY: 0 ≤ scaled ≤ 255, since minima and scale are not negative, and NaN has become 255.
+                *entry = unsafe { scaled.to_int_unchecked::<i32>() } as u8;
+            }
+        }
+    }
+
+    /// What an f32 distance at the threshold can amount to above the minima, rounding included; `LIMIT` over that.
+    fn scale(&self, threshold: f32) -> f32 {
+        if threshold == f32::INFINITY {
+            return 0.0;
+        }
+        let threshold = f64::from(threshold);
+        let span = threshold - self.base + ROUNDING * (threshold.abs() + 2.0 * self.negative);
+        // A code can lie below the sum of the minima by rounding only, hence not below 0; and a scale that is too small only
+        // filters less, hence the cap.
+        (f64::from(LIMIT) * (1.0 - ROUNDING) / span.max(f64::MIN_POSITIVE)).min(f64::from(f32::MAX)) as f32
+    }
+}

@@ -1,0 +1,146 @@
+//! Distance tables: how far each centroid is from the query's part.
+//!
+//! One arithmetic for all, so that exact variants agree to the bit: an entry is `(q − c)²` summed over the part's
+//! dimensions in order, in f32, multiplication and addition rounded apart. SIMD across centroids keeps that order, which is
+//! why the codebook is also held with the centroids innermost.
+
+use multiversion::target;
+
+use crate::{
+    DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
+    cpu::{self, Feature},
+};
+
+/// `[m][k]`: squared L2 distance of the query's part `m` to centroid `k` of sub-quantizer `m`.
+pub type DistanceTable = [[f32; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+
+/// Centroids `[m][k][d]` of all sub-quantizers, known to be finite.
+#[derive(Clone)]
+pub struct Codebook {
+    by_centroid: Box<[[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS]; NUM_SUB_VECTORS]>,
+    by_dimension: Box<ByDimension>,
+}
+
+/// Centroids `[m][d][k]`: those of one dimension are neighbours, for SIMD across centroids.
+#[derive(Clone)]
+#[repr(C, align(64))]
+struct ByDimension([[[f32; NUM_CENTROIDS]; SUB_VECTOR_DIM]; NUM_SUB_VECTORS]);
+
+impl Codebook {
+    /// Takes centroids in the order `[m][k][d]`.
+    ///
+    /// # Errors
+    /// The length is not 16×256×8, or a value is NaN or infinite.
+    pub fn new(centroids: &[f32]) -> Result<Codebook, Error> {
+        let expected = NUM_SUB_VECTORS * NUM_CENTROIDS * SUB_VECTOR_DIM;
+        if centroids.len() != expected {
+            return Err(Error::Input(format!("the codebook has {} values, not {expected}", centroids.len())));
+        }
+        if let Some(at) = centroids.iter().position(|value| !value.is_finite()) {
+            let (centroid, d) = (at / SUB_VECTOR_DIM, at % SUB_VECTOR_DIM);
+            return Err(Error::Input(format!(
+                "the codebook's value [{}][{}][{d}] is {}, not a finite number",
+                centroid / NUM_CENTROIDS,
+                centroid % NUM_CENTROIDS,
+                centroids[at]
+            )));
+        }
+        let mut by_centroid = Box::new([[[0.0; SUB_VECTOR_DIM]; NUM_CENTROIDS]; NUM_SUB_VECTORS]);
+        by_centroid.as_flattened_mut().as_flattened_mut().copy_from_slice(centroids);
+        Ok(Self::from_rows(by_centroid))
+    }
+
+    fn from_rows(by_centroid: Box<[[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS]; NUM_SUB_VECTORS]>) -> Codebook {
+        let mut by_dimension = Box::new(ByDimension([[[0.0; NUM_CENTROIDS]; SUB_VECTOR_DIM]; NUM_SUB_VECTORS]));
+        for (rows, columns) in by_centroid.iter().zip(&mut by_dimension.0) {
+            for (k, row) in rows.iter().enumerate() {
+                for (d, &value) in row.iter().enumerate() {
+                    columns[d][k] = value;
+                }
+            }
+        }
+        Codebook { by_centroid, by_dimension }
+    }
+
+    /// The centroids of sub-quantizer `m`, `[k][d]`.
+    pub fn centroids(&self, m: usize) -> &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS] {
+        &self.by_centroid[m]
+    }
+
+    /// The same centroids under other numbers: centroid `k` of the result is centroid `order[m][k]` of this codebook.
+    pub fn reordered(&self, order: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Codebook {
+        let mut rows = self.by_centroid.clone();
+        for m in 0..NUM_SUB_VECTORS {
+            for k in 0..NUM_CENTROIDS {
+                rows[m][k] = self.by_centroid[m][usize::from(order[m][k])];
+            }
+        }
+        Self::from_rows(rows)
+    }
+
+    /// The distance table of `query`, with the widest vectors that this CPU has.
+    pub fn distance_table(&self, query: &[f32; DIM]) -> DistanceTable {
+        let mut table = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+        #[cfg(target_arch = "x86_64")]
+        if let Ok(features) = cpu::features() {
+            if features.has(Feature::Avx512f) {
+                // SAFETY: the line above checked the feature.
+                unsafe { fill_avx512(&self.by_dimension, query, &mut table) };
+                return table;
+            }
+            if features.has(Feature::Avx2) {
+                // SAFETY: the line above checked the feature.
+                unsafe { fill_avx2(&self.by_dimension, query, &mut table) };
+                return table;
+            }
+        }
+        fill(&self.by_dimension, query, &mut table);
+        table
+    }
+}
+
+#[target("x86_64+avx512f")]
+fn fill_avx512(codebook: &ByDimension, query: &[f32; DIM], table: &mut DistanceTable) {
+    fill(codebook, query, table);
+}
+
+#[target("x86_64+avx2")]
+fn fill_avx2(codebook: &ByDimension, query: &[f32; DIM], table: &mut DistanceTable) {
+    fill(codebook, query, table);
+}
+
+#[inline(always)]
+fn fill(codebook: &ByDimension, query: &[f32; DIM], table: &mut DistanceTable) {
+    // Sums that stay in registers: 32 centroids are two to eight of them.
+    const AT_ONCE: usize = 32;
+    for (m, (columns, row)) in codebook.0.iter().zip(table).enumerate() {
+        for (chunk, sums) in row.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
+            let mut partial = [0.0; AT_ONCE];
+            for (d, column) in columns.iter().enumerate() {
+                let q = query[m * SUB_VECTOR_DIM + d];
+                let centroids = &column.as_chunks::<AT_ONCE>().0[chunk];
+                for (sum, c) in partial.iter_mut().zip(centroids) {
+                    *sum += (q - c) * (q - c);
+                }
+            }
+            *sums = partial;
+        }
+    }
+}
+
+/// The table of `query` from centroids as they are stored, `[m][k][d]`: the plain loop.
+///
+/// # Panics
+/// `centroids` has not 16×256×8 values.
+pub fn from_centroids(query: &[f32; DIM], centroids: &[f32]) -> DistanceTable {
+    assert_eq!(centroids.len(), NUM_CENTROIDS * DIM, "the codebook must be [16][256][8]");
+    let mut table = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+    for (m, row) in table.iter_mut().enumerate() {
+        let part = &query[m * SUB_VECTOR_DIM..][..SUB_VECTOR_DIM];
+        for (k, entry) in row.iter_mut().enumerate() {
+            let centroid = &centroids[(m * NUM_CENTROIDS + k) * SUB_VECTOR_DIM..][..SUB_VECTOR_DIM];
+            *entry = part.iter().zip(centroid).fold(0.0, |sum, (q, c)| sum + (q - c) * (q - c));
+        }
+    }
+    table
+}
