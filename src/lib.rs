@@ -31,6 +31,8 @@ pub mod bench;
 pub mod blocks;
 pub mod cpu;
 mod error;
+pub mod filter;
+pub mod grouping;
 pub mod kernels;
 pub mod lut;
 pub mod registry;
