@@ -3,7 +3,11 @@
 //! It knows variants only through the [registry](crate::registry).
 
 pub mod fixture;
+pub mod prepare;
 mod progress;
 pub mod reference;
 pub mod run;
+mod threads;
 pub mod train;
+pub mod truth;
+mod vectors;
