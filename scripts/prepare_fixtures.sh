@@ -22,8 +22,7 @@ Usage: scripts/prepare_fixtures.sh [--url URL | --from DIR] [--output DIR] [--st
   --output DIR  the data folder to write, instead of ~/.cache/lance-autoresearch
   --stand-in    other vectors in files of these names: don't expect SIFT1M's sizes, and don't call the result so
 
-It needs about 1.3 GB of disk while it runs (download and unpacked files), and 20 MB after. Training and encoding take
-a minute or so.
+It needs about 1 GB of disk while it runs (download and unpacked files, removed at the end), and 22 MB after.
 
 Examples:
   scripts/prepare_fixtures.sh
@@ -49,6 +48,7 @@ while (($#)); do
     esac
 done
 output=${output%/}
+[[ -n $output ]] || fail "the root folder can't be the data folder" 2
 mkdir -p "$(dirname "$output")"
 # The build below runs in the project's folder.
 [[ $output == /* ]] || output=$PWD/$output
@@ -119,5 +119,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cargo run --release --bin pqbench -- prepare --name "$name" --output "$output" \
     --base "$vectors/sift_base.fvecs" --learn "$vectors/sift_learn.fvecs" \
     --query "$vectors/sift_query.fvecs" --groundtruth "$vectors/sift_groundtruth.ivecs"
-rm -rf "$work"
+# Only what this script made.
+rm -rf "$work/unpacked" "$work/sift.tar.gz"
+[[ ! -d $work ]] || rmdir "$work" 2>/dev/null || true
 echo "$name is in $output" >&2
