@@ -29,12 +29,14 @@
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod blocks;
+pub mod byte_vector;
 pub mod cpu;
 mod error;
 pub mod filter;
 pub mod grouping;
 pub mod kernels;
 pub mod lut;
+pub mod ordered;
 pub mod memory;
 pub mod registry;
 pub mod table;

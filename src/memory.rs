@@ -128,6 +128,24 @@ impl<T: Plain + fmt::Debug> fmt::Debug for HugeVec<T> {
     }
 }
 
+/// Asks for the cache line that `at` is in. A hint: it reads nothing and faults on nothing.
+#[inline(always)]
+pub fn prefetch<T>(at: &T) {
+    let at: *const T = at;
+    // SAFETY: SSE is part of the architecture, and prefetching any address is allowed.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    // SAFETY: `prfm` touches neither registers nor memory, at any address.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = at;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
