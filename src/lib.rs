@@ -34,6 +34,7 @@ mod error;
 pub mod filter;
 pub mod grouping;
 pub mod kernels;
+pub mod leading;
 pub mod lut;
 pub mod memory;
 pub mod registry;
