@@ -27,6 +27,12 @@ pub fn inverse(order: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Box<[[u8; NUM_
     labels
 }
 
+/// Row-major `codes` `[n][16]` with every code `c` of sub-quantizer `m` written as `labels[m][c]`.
+pub fn renumbered(codes: &[u8], labels: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Vec<[u8; NUM_SUB_VECTORS]> {
+    let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
+    rows.iter().map(|row| std::array::from_fn(|m| labels[m][usize::from(row[m])])).collect()
+}
+
 fn bisect(centroids: &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS], members: &mut [u8]) {
     if members.len() < 2 {
         return;

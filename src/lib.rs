@@ -37,6 +37,7 @@ pub mod kernels;
 pub mod leading;
 pub mod lut;
 pub mod memory;
+pub mod nibbles;
 pub mod registry;
 pub mod table;
 pub mod top_k;
