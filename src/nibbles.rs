@@ -8,6 +8,7 @@ use crate::{
     DistanceTable, NUM_SUB_VECTORS, TopKHeap,
     blocks::{BLOCK, lanes},
     lut::{FilterLut, FilterTable},
+    memory::{HugeVec, prefetch},
 };
 
 /// Groups of centroids that a nibble can name.
@@ -37,8 +38,8 @@ impl NibbleBlock {
 /// A list of codes, whole and as nibbles.
 #[derive(Clone, Debug)]
 pub struct NibbleCodes {
-    blocks: Vec<NibbleBlock>,
-    rows: Vec<[u8; NUM_SUB_VECTORS]>,
+    blocks: HugeVec<NibbleBlock>,
+    rows: HugeVec<[u8; NUM_SUB_VECTORS]>,
 }
 
 /// What a kernel does: for each block the lanes that may be near, as bits. Lanes of padding may be set.
@@ -51,12 +52,16 @@ const AT_ONCE: usize = 16;
 impl NibbleCodes {
     /// Copies `rows`, whose codes are numbered so that neighbours are similar.
     pub fn new(rows: &[[u8; NUM_SUB_VECTORS]]) -> NibbleCodes {
-        NibbleCodes { blocks: rows.chunks(BLOCK).map(NibbleBlock::from_rows).collect(), rows: rows.to_vec() }
+        let mut blocks = HugeVec::zeroed(rows.len().div_ceil(BLOCK));
+        blocks.iter_mut().zip(rows.chunks(BLOCK)).for_each(|(block, rows)| *block = NibbleBlock::from_rows(rows));
+        let mut copy = HugeVec::zeroed(rows.len());
+        copy.copy_from_slice(rows);
+        NibbleCodes { blocks, rows: copy }
     }
 
     /// Bytes that the list holds.
     pub fn memory_bytes(&self) -> usize {
-        size_of_val(self.blocks.as_slice()) + self.rows.as_flattened().len()
+        size_of_val(&*self.blocks) + self.rows.as_flattened().len()
     }
 
     /// Offers to `top` what `candidates` lets through.
@@ -119,15 +124,4 @@ impl Waiting {
             top.push(id, distance);
         }
     }
-}
-
-#[inline(always)]
-fn prefetch(row: &[u8; NUM_SUB_VECTORS]) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch of any address is harmless, and SSE is part of the architecture.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(row.as_ptr().cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
 }
