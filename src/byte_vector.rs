@@ -120,7 +120,14 @@ mod x86_64 {
             unsafe {
                 let load = |quarter: &[u8; 16]| _mm_loadu_si128(quarter.as_ptr().cast());
                 Ssse3(look_up_64_by_shuffles!(
-                    entries, index.0, load, _mm_set1_epi8, _mm_xor_si128, _mm_adds_epu8, _mm_shuffle_epi8, _mm_or_si128
+                    entries,
+                    index.0,
+                    load,
+                    _mm_set1_epi8,
+                    _mm_xor_si128,
+                    _mm_adds_epu8,
+                    _mm_shuffle_epi8,
+                    _mm_or_si128
                 ))
             }
         }

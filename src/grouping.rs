@@ -33,6 +33,12 @@ pub fn inverse(order: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Box<[[u8; NUM_
     labels
 }
 
+/// Row-major `codes` `[n][16]` with every code `c` of sub-quantizer `m` written as `labels[m][c]`.
+pub fn renumbered(codes: &[u8], labels: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Vec<[u8; NUM_SUB_VECTORS]> {
+    let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
+    rows.iter().map(|row| std::array::from_fn(|m| labels[m][usize::from(row[m])])).collect()
+}
+
 /// A point of a sub-space with its number and how much it counts.
 #[derive(Clone, Debug)]
 pub struct Weighted {
@@ -77,9 +83,7 @@ pub fn merge(members: Vec<Weighted>, max_groups: usize, max_members: usize) -> V
         sort_along_principal_direction(&mut lower);
         let whole = lower.len().div_ceil(max_members);
         let cut = (1..lower.len())
-            .filter(|&cut| {
-                !urgent || cut.div_ceil(max_members) + (lower.len() - cut).div_ceil(max_members) == whole
-            })
+            .filter(|&cut| !urgent || cut.div_ceil(max_members) + (lower.len() - cut).div_ceil(max_members) == whole)
             .min_by(|&a, &b| {
                 let spreads = |cut| spread(&lower[..cut]) + spread(&lower[cut..]);
                 spreads(a).total_cmp(&spreads(b))
@@ -155,7 +159,8 @@ mod tests {
     use super::*;
 
     fn scattered_codebook() -> Codebook {
-        let centroids: Vec<f32> = (0..16 * 256 * 8).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 20) as f32).collect();
+        let centroids: Vec<f32> =
+            (0..16 * 256 * 8).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 20) as f32).collect();
         Codebook::new(&centroids).unwrap()
     }
 
@@ -195,13 +200,16 @@ mod tests {
     #[test]
     fn merging_keeps_everybody_and_both_limits() {
         let codebook = scattered_codebook();
-        for (count, max_groups, max_members) in [(1, 16, 8), (16, 16, 8), (17, 16, 8), (64, 16, 8), (128, 16, 8), (64, 8, 8)] {
+        for (count, max_groups, max_members) in
+            [(1, 16, 8), (16, 16, 8), (17, 16, 8), (64, 16, 8), (128, 16, 8), (64, 8, 8)]
+        {
             for outlier in [1.0, 1e20] {
                 let members: Vec<Weighted> = (0..count)
                     .map(|k| Weighted {
                         number: k as u8,
                         weight: if k == 0 { outlier } else { 1.0 },
-                        point: codebook.centroids(0)[k].map(|part| f64::from(part) * if k == 1 { outlier } else { 1.0 }),
+                        point: codebook.centroids(0)[k]
+                            .map(|part| f64::from(part) * if k == 1 { outlier } else { 1.0 }),
                     })
                     .collect();
                 let groups = merge(members, max_groups, max_members);

@@ -11,7 +11,7 @@ use std::{
     slice,
 };
 
-use crate::blocks::Block;
+use crate::{blocks::Block, nibbles::NibbleBlock};
 
 /// The size of a huge page on x86-64, and on aarch64 with pages of 4 KiB.
 pub const HUGE_PAGE: usize = 2 << 20;
@@ -34,6 +34,8 @@ unsafe impl Plain for u32 {}
 unsafe impl Plain for f32 {}
 // SAFETY: an array of bytes.
 unsafe impl Plain for Block {}
+// SAFETY: an array of bytes.
+unsafe impl Plain for NibbleBlock {}
 // SAFETY: zeros are a value of every element, and no element owns anything.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 

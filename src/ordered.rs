@@ -83,14 +83,8 @@ impl OrderedCodes {
     /// Orders row-major `codes` `[n][16]`. It takes about a second for a million, on as many threads as there are.
     pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes {
         let order = grouping::similar_centroids_together(codebook);
-        let labels = grouping::inverse(&order);
+        let unordered = grouping::renumbered(codes, &grouping::inverse(&order));
         let codebook = codebook.reordered(&order);
-        let unordered: Vec<[u8; NUM_SUB_VECTORS]> = codes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|row: &[u8; NUM_SUB_VECTORS]| std::array::from_fn(|m| labels[m][usize::from(row[m])]))
-            .collect();
 
         let mut ids = HugeVec::zeroed(unordered.len());
         ids.iter_mut().zip(0..).for_each(|(id, n)| *id = n);
