@@ -35,6 +35,7 @@ pub mod filter;
 pub mod grouping;
 pub mod kernels;
 pub mod lut;
+pub mod memory;
 pub mod registry;
 pub mod table;
 pub mod top_k;
