@@ -2,4 +2,8 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+pub mod fixture;
+mod progress;
 pub mod reference;
+pub mod run;
+pub mod train;
