@@ -3,14 +3,9 @@
 //! It knows variants only through the [registry](crate::registry).
 
 pub mod fixture;
+mod machine;
 pub mod measure;
+mod progress;
 pub mod reference;
 pub mod run;
-
-/// This crate's version, and the git commit that it was built from where there is one.
-pub fn version() -> String {
-    match option_env!("PQBENCH_COMMIT") {
-        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
-        None => env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
+pub mod train;

@@ -10,7 +10,7 @@ use crate::bench::run::Counters;
 pub fn count(codes: f64, work: impl FnOnce() -> anyhow::Result<()>) -> Result<Counters, String> {
     use perf_event::{
         Builder, Group,
-        events::{Cache, CacheOp, CacheResult, Hardware, CacheId},
+        events::{Cache, CacheId, CacheOp, CacheResult, Hardware},
     };
 
     let misses = |which| Cache { which, operation: CacheOp::READ, result: CacheResult::MISS };

@@ -9,7 +9,6 @@ use super::{
     Observer, Options, Phase, Progress,
     contest::{Contest, Contestant},
     counters, interrupted,
-    machine::{self, Load},
     roofline::Reader,
     summary::{self, Entry, Setting},
     workload::Workload,
@@ -18,7 +17,8 @@ use crate::{
     Error,
     bench::{
         fixture::Fixture,
-        run::{Run, SizeResult, Stopped},
+        machine::{self, Load},
+        run::{Machine, Run, SizeResult, Stopped},
     },
     cpu,
     registry::Variant,
@@ -49,7 +49,7 @@ pub fn run(
 ) -> Result<Run> {
     let begin = Instant::now();
     let mut setting = Setting {
-        machine: machine::describe()?,
+        machine: Machine::here()?,
         load: Load::now(),
         started: jiff::Timestamp::now(),
         fixture: fixture.info(),
@@ -90,7 +90,8 @@ fn enter(
     contest: &mut Contest<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Entry> {
-    let mut entry = Entry { variant, skipped: variant.unavailable(cpu::features()?), prepare_seconds: 0.0, counters: None };
+    let mut entry =
+        Entry { variant, skipped: variant.unavailable(cpu::features()?), prepare_seconds: 0.0, counters: None };
     if entry.skipped.is_some() {
         return Ok(entry);
     }
@@ -116,7 +117,8 @@ fn enter(
 fn count(entries: &mut [Entry], contest: &Contest<'_>, workload: &Workload<'_>) -> Option<String> {
     let codes = (workload.fixture.num_base() * COUNTED_QUERIES) as f64;
     for entry in entries {
-        let Some(scanner) = contest.find(entry.variant.name).filter(|c| c.is_right()).and_then(Contestant::scanner) else {
+        let Some(scanner) = contest.find(entry.variant.name).filter(|c| c.is_right()).and_then(Contestant::scanner)
+        else {
             continue;
         };
         let work = || {

@@ -5,11 +5,13 @@ use rand::{SeedableRng, rngs::ChaCha8Rng};
 use super::{
     BASELINE, Options,
     contest::{Contest, Contestant},
-    machine::Load,
     statistics::{Estimate, estimate, median, outliers, quantile, robust_spread},
 };
 use crate::{
-    bench::run::{Counters, FixtureInfo, Machine, Protocol, Run, SCHEMA, SizeResult, Status, Stopped, VariantResult},
+    bench::{
+        machine::Load,
+        run::{Counters, FixtureInfo, Machine, Protocol, Run, SCHEMA, SizeResult, Status, Stopped, VariantResult},
+    },
     registry::Variant,
 };
 
@@ -42,9 +44,8 @@ pub struct Setting {
 
 /// The half-width of the widest interval of a ratio.
 pub fn widest_interval(run: &Run) -> f64 {
-    let half_width = |variant: &VariantResult| {
-        Some((variant.ratio_high? - variant.ratio_low?) / 2.0 / variant.speedup?)
-    };
+    let half_width =
+        |variant: &VariantResult| Some((variant.ratio_high? - variant.ratio_low?) / 2.0 / variant.speedup?);
     run.variants.iter().filter_map(half_width).fold(0.0, f64::max)
 }
 
@@ -85,7 +86,7 @@ pub fn run(
     let mut sizes = setting.smaller.clone();
     let mut run = Run {
         schema: SCHEMA,
-        version: crate::bench::version(),
+        version: crate::bench::run::version(),
         started: setting.started.to_string(),
         machine: setting.machine.clone(),
         fixture: setting.fixture.clone(),

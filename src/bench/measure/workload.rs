@@ -65,8 +65,9 @@ impl<'a> Workload<'a> {
             return Some(format!("query {query}: not the ids of {} different codes", self.answers[query].len()));
         }
         let (exact, given) = (self.recall(&self.answers)?, self.recall(answers)?);
-        (given < exact - RECALL_TOLERANCE)
-            .then(|| format!("recall@10 is {given:.4}, more than {RECALL_TOLERANCE} under the exact answer's {exact:.4}"))
+        (given < exact - RECALL_TOLERANCE).then(|| {
+            format!("recall@10 is {given:.4}, more than {RECALL_TOLERANCE} under the exact answer's {exact:.4}")
+        })
     }
 
     /// The recall@10 of `answers`, where the truth is known and there are ten neighbours to an answer.
