@@ -47,6 +47,7 @@ const FIRST_LINES: usize = 2;
 const MAX_CANDIDATES: usize = 512;
 
 /// A list of codes in the order and layout of this module.
+#[derive(Clone)]
 pub struct OrderedCodes {
     /// With the centroids renumbered so that the top six bits of a code name its fine group.
     codebook: Codebook,

@@ -33,7 +33,7 @@ impl fmt::Display for Fidelity {
 }
 
 /// A list of codes, prepared the way one variant wants them. Variants implement it; users hold a [`Scanner`].
-pub trait Scan: Send + Sync {
+pub trait Scan: CloneScan + Send + Sync {
     /// Offers every code's distance from `query` that can still be among the nearest to `top`, ids from 0 in the order of
     /// the row-major codes. `query` is finite.
     fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap);
@@ -47,6 +47,19 @@ pub trait Scan: Send + Sync {
 
     /// Bytes that the prepared list holds.
     fn memory_bytes(&self) -> usize;
+}
+
+/// What [`Scan`] asks for beyond itself: `Clone`, in a form that a `dyn Scan` can have.
+#[diagnostic::on_unimplemented(message = "`{Self}` must be `Clone`, so that a prepared list can be copied")]
+pub trait CloneScan {
+    /// A copy, in memory of its own.
+    fn boxed_clone(&self) -> Box<dyn Scan>;
+}
+
+impl<S: Scan + Clone + 'static> CloneScan for S {
+    fn boxed_clone(&self) -> Box<dyn Scan> {
+        Box::new(self.clone())
+    }
 }
 
 /// Prepares a [`Scan`] from a codebook and row-major codes `[n][16]`, or declines with [`Error::Declined`].
@@ -70,6 +83,8 @@ pub struct Variant {
     pub fidelity: Fidelity,
     /// The preference in automatic selection, from measurements; the highest that runs is used.
     pub rank: u32,
+    /// Whether it leaves codes unread that can't be among the nearest, and so may be faster than reading them all.
+    pub skips_codes: bool,
     /// Private, so that a kernel can be reached only through `prepare` and `probe`, which check `requires`. None where the
     /// variant is not compiled in.
     prepare: Option<PrepareFn>,
@@ -88,12 +103,28 @@ impl Variant {
         fidelity: Fidelity,
         rank: u32,
     ) -> Self {
-        Variant { name, summary, file, arch: None, requires: &[], fidelity, rank, prepare: None, probe: None }
+        Variant {
+            name,
+            summary,
+            file,
+            arch: None,
+            requires: &[],
+            fidelity,
+            rank,
+            skips_codes: false,
+            prepare: None,
+            probe: None,
+        }
     }
 
     #[doc(hidden)]
     pub const fn requiring(self, arch: Option<&'static str>, requires: &'static [Feature]) -> Self {
         Variant { arch, requires, ..self }
+    }
+
+    #[doc(hidden)]
+    pub const fn skipping_codes(self, skips_codes: bool) -> Self {
+        Variant { skips_codes, ..self }
     }
 
     #[doc(hidden)]
@@ -172,6 +203,12 @@ pub struct Scanner {
 impl fmt::Debug for Scanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Scanner({}, {} codes)", self.variant.name, self.num_vectors)
+    }
+}
+
+impl Clone for Scanner {
+    fn clone(&self) -> Self {
+        Scanner { scan: self.scan.boxed_clone(), ..*self }
     }
 }
 
@@ -328,6 +365,7 @@ fn choose<'a>(
 ///     requires: [Avx2, Popcnt],             // of `cpu::Feature`
 ///     fidelity: Fidelity::Exact,
 ///     rank: 60,                             // from measurements
+///     skips_codes: true,                    // if a query leaves codes unread; else left out
 ///     prepare: kernel::prepare,             // a `PrepareFn`
 ///     probe: kernel::probe,                 // a `ProbeFn`; left out by variants that need prepared codes
 /// }
@@ -342,17 +380,20 @@ macro_rules! register {
         requires: [$($feature:ident),*],
         fidelity: $fidelity:expr,
         rank: $rank:expr,
+        $(skips_codes: $skips:literal,)?
         prepare: $prepare:path
         $(, probe: $probe:path)? $(,)?
     ) => {
         $crate::register!(@submit all($(target_arch = $arch)?), {
             $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
                 .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
+                .skipping_codes(false $(|| $skips)?)
                 .running($prepare, $crate::register!(@option $($probe)?))
         });
         $crate::register!(@submit not(all($(target_arch = $arch)?)), {
             $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
                 .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
+                .skipping_codes(false $(|| $skips)?)
         });
     };
     (@submit $condition:meta, $variant:block) => {

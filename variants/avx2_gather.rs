@@ -30,6 +30,7 @@ mod kernel {
         registry::Scan,
     };
 
+    #[derive(Clone)]
     struct Avx2Gather {
         codebook: Codebook,
         codes: BlockedCodes,

@@ -8,6 +8,7 @@ register! {
     requires: [Avx2],
     fidelity: Fidelity::Exact,
     rank: 80,
+    skips_codes: true,
     prepare: kernel::prepare,
 }
 
@@ -15,6 +16,7 @@ register! {
 mod kernel {
     use crate::{Codebook, DIM, Error, TopKHeap, byte_vector::Avx2, ordered::OrderedCodes, registry::Scan};
 
+    #[derive(Clone)]
     struct Ordered(OrderedCodes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {

@@ -24,6 +24,7 @@ mod kernel {
         registry::Scan,
     };
 
+    #[derive(Clone)]
     struct Avx2Packed {
         codebook: Codebook,
         codes: NibbleCodes,

@@ -39,6 +39,7 @@ mod kernel {
 
     const GROUPS: usize = 64;
 
+    #[derive(Clone)]
     struct NeonTbl {
         codebook: Codebook,
         codes: BlockedCodes,

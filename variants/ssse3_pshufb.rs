@@ -24,6 +24,7 @@ mod kernel {
         registry::Scan,
     };
 
+    #[derive(Clone)]
     struct Ssse3Pshufb {
         codebook: Codebook,
         codes: NibbleCodes,

@@ -28,6 +28,7 @@ register! {
 /// Sub-quantizers that are summed for every code.
 const LEADING: usize = 6;
 
+#[derive(Clone)]
 struct Transposed {
     codebook: Codebook,
     codes: BlockedCodes,

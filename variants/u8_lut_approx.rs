@@ -22,6 +22,7 @@ register! {
 /// Codes that are scored in f32 to find the scale, or `k` if that is more.
 const SAMPLE: usize = 1024;
 
+#[derive(Clone)]
 struct U8Lut {
     codebook: Codebook,
     codes: Vec<[u8; NUM_SUB_VECTORS]>,

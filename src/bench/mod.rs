@@ -3,6 +3,8 @@
 //! It knows variants only through the [registry](crate::registry).
 
 pub mod fixture;
+mod machine;
+pub mod measure;
 pub mod prepare;
 mod progress;
 pub mod reference;
