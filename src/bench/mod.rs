@@ -2,6 +2,7 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+mod cases;
 pub mod fixture;
 pub mod prepare;
 mod progress;
@@ -11,3 +12,4 @@ mod threads;
 pub mod train;
 pub mod truth;
 mod vectors;
+pub mod verify;
