@@ -28,39 +28,47 @@ pub fn inverse(order: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Box<[[u8; NUM_
 }
 
 fn bisect(centroids: &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS], members: &mut [u8]) {
-    if members.len() < 2 {
+    // The order of a pair changes no group of pairs.
+    if members.len() <= 2 {
         return;
     }
     let direction = principal_direction(centroids, members);
-    let along = |&k: &u8| -> f64 { dot(&centroids[usize::from(k)].map(f64::from), &direction) };
-    members.sort_by(|a, b| along(a).total_cmp(&along(b)));
+    let along = |&k: &u8| (dot(&centroids[usize::from(k)].map(f64::from), &direction), k);
+    let mut sorted: Vec<(f64, u8)> = members.iter().map(along).collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    members.iter_mut().zip(sorted).for_each(|(member, (_, k))| *member = k);
     let (lower, upper) = members.split_at_mut(members.len() / 2);
     bisect(centroids, lower);
     bisect(centroids, upper);
 }
 
-/// The direction in which `members` spread most, by power iteration; any direction serves, a good one filters better.
+/// The direction in which `members` spread most, by power iteration on their covariance; any direction serves, a good one filters better.
 fn principal_direction(centroids: &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS], members: &[u8]) -> [f64; SUB_VECTOR_DIM] {
     const ITERATIONS: usize = 30;
     let points: Vec<[f64; SUB_VECTOR_DIM]> =
         members.iter().map(|&k| centroids[usize::from(k)].map(f64::from)).collect();
     let mean: [f64; SUB_VECTOR_DIM] =
         std::array::from_fn(|d| points.iter().map(|point| point[d]).sum::<f64>() / points.len() as f64);
-    let centred: Vec<[f64; SUB_VECTOR_DIM]> =
-        points.iter().map(|point| std::array::from_fn(|d| point[d] - mean[d])).collect();
+    let mut covariance = [[0.0; SUB_VECTOR_DIM]; SUB_VECTOR_DIM];
+    for point in &points {
+        let centred: [f64; SUB_VECTOR_DIM] = std::array::from_fn(|d| point[d] - mean[d]);
+        for (row, a) in covariance.iter_mut().zip(centred) {
+            row.iter_mut().zip(centred).for_each(|(sum, b)| *sum += a * b);
+        }
+    }
     // Unequal parts, so that no symmetry of the data is orthogonal to the start.
     let mut direction: [f64; SUB_VECTOR_DIM] = std::array::from_fn(|d| 1.0 + d as f64 / 16.0);
     for _ in 0..ITERATIONS {
-        let mut next = [0.0; SUB_VECTOR_DIM];
-        for point in &centred {
-            let along = dot(point, &direction);
-            next.iter_mut().zip(point).for_each(|(sum, part)| *sum += along * part);
-        }
+        let next = covariance.map(|row| dot(&row, &direction));
         let length = dot(&next, &next).sqrt();
         if !(length.is_normal()) {
             break;
         }
+        let before = direction;
         direction = next.map(|part| part / length);
+        if dot(&direction, &before) > 1.0 - 1e-9 {
+            break;
+        }
     }
     direction
 }
