@@ -2,6 +2,7 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+mod cases;
 pub mod fixture;
 mod machine;
 pub mod measure;
@@ -13,3 +14,4 @@ mod threads;
 pub mod train;
 pub mod truth;
 mod vectors;
+pub mod verify;
