@@ -141,12 +141,7 @@ fn implies(feature: Feature, other: Feature) -> bool {
 #[cfg(target_arch = "x86_64")]
 pub const LEVELS: &[(&str, &[Feature])] = {
     use Feature::*;
-    &[
-        ("baseline", &[]),
-        ("ssse3", &[Ssse3]),
-        ("avx2", &[Avx2, Fma, Bmi1, Bmi2, Popcnt]),
-        ("avx512", Feature::ALL),
-    ]
+    &[("baseline", &[]), ("ssse3", &[Ssse3]), ("avx2", &[Avx2, Fma, Bmi1, Bmi2, Popcnt]), ("avx512", Feature::ALL)]
 };
 /// The ceilings that `PQBENCH_CPU` can name here, each with the features at its top.
 #[cfg(target_arch = "aarch64")]
@@ -260,7 +255,9 @@ mod tests {
 
     #[test]
     fn a_bad_mask_names_the_bad_word() {
-        for (mask, bad) in [("avx9", "avx9"), ("-", "-"), ("-avx2,baseline", "baseline"), ("-mmx", "-mmx"), ("baseline,", "")] {
+        for (mask, bad) in
+            [("avx9", "avx9"), ("-", "-"), ("-avx2,baseline", "baseline"), ("-mmx", "-mmx"), ("baseline,", "")]
+        {
             match Features::NONE.masked(mask) {
                 Err(Error::Mask { word, .. }) => assert_eq!(word, bad),
                 other => panic!("{mask}: {other:?}"),

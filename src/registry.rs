@@ -81,7 +81,13 @@ inventory::collect!(Variant);
 impl Variant {
     /// For [`register!`](crate::register).
     #[doc(hidden)]
-    pub const fn new(name: &'static str, summary: &'static str, file: &'static str, fidelity: Fidelity, rank: u32) -> Self {
+    pub const fn new(
+        name: &'static str,
+        summary: &'static str,
+        file: &'static str,
+        fidelity: Fidelity,
+        rank: u32,
+    ) -> Self {
         Variant { name, summary, file, arch: None, requires: &[], fidelity, rank, prepare: None, probe: None }
     }
 
@@ -123,7 +129,9 @@ impl Variant {
         }
         let num_vectors = codes.len() / NUM_SUB_VECTORS;
         if u32::try_from(num_vectors).is_err() {
-            return Err(Error::Input(format!("{num_vectors} codes are more than the ids of one list can count (2^32 - 1)")));
+            return Err(Error::Input(format!(
+                "{num_vectors} codes are more than the ids of one list can count (2^32 - 1)"
+            )));
         }
         Ok(Scanner { variant: self, num_vectors, scan: prepare(codebook, codes)? })
     }
@@ -216,9 +224,8 @@ impl Scanner {
 
 /// `query` as an array, once it is known to be finite and of the right length.
 pub(crate) fn checked_query(query: &[f32]) -> Result<&[f32; DIM], Error> {
-    let array: &[f32; DIM] = query
-        .try_into()
-        .map_err(|_| Error::Input(format!("the query has {} dimensions, not {DIM}", query.len())))?;
+    let array: &[f32; DIM] =
+        query.try_into().map_err(|_| Error::Input(format!("the query has {} dimensions, not {DIM}", query.len())))?;
     match array.iter().position(|value| !value.is_finite()) {
         Some(at) => Err(Error::Input(format!("dimension {at} of the query is {}, not a finite number", array[at]))),
         None => Ok(array),
@@ -376,7 +383,8 @@ mod tests {
     static PREPARED: Variant =
         Variant::new("prepared", "", "", Fidelity::Exact, 60).requiring(None, &[Feature::Avx2]).running(refuse, None);
     static WIDE: Variant = variant("wide", 40, &[Feature::Avx512f, Feature::Avx512vbmi]);
-    static ROUGH: Variant = Variant::new("rough", "", "", Fidelity::Approximate("bits"), 99).running(refuse, Some(probe));
+    static ROUGH: Variant =
+        Variant::new("rough", "", "", Fidelity::Approximate("bits"), 99).running(refuse, Some(probe));
     static FOREIGN: Variant = Variant::new("foreign", "", "", Fidelity::Exact, 98).requiring(Some("pdp11"), &[]);
     const VARIANTS: &[&Variant] = &[&PLAIN, &GATHER, &SHUFFLE, &PREPARED, &WIDE, &ROUGH, &FOREIGN];
 

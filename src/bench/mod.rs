@@ -2,4 +2,7 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+mod machine;
 pub mod reference;
+pub mod report;
+pub mod run;

@@ -9,7 +9,8 @@ pub fn distance_table(query: &[f32], centroids: &[f32]) -> Vec<f32> {
         for k in 0..NUM_CENTROIDS {
             let mut sum = 0.0f32;
             for d in 0..SUB_VECTOR_DIM {
-                let difference = query[m * SUB_VECTOR_DIM + d] - centroids[(m * NUM_CENTROIDS + k) * SUB_VECTOR_DIM + d];
+                let difference =
+                    query[m * SUB_VECTOR_DIM + d] - centroids[(m * NUM_CENTROIDS + k) * SUB_VECTOR_DIM + d];
                 sum += difference * difference;
             }
             table.push(sum);

@@ -1,0 +1,133 @@
+//! What the commands print: one [`Document`], and a writer for each format.
+//!
+//! A document is a value with the names of the JSON, its rows, and how tables show them. All formats use the same names;
+//! only the terminal's table has headings of its own. A new format is one file with a `write` function and one line in
+//! [`FORMATS`].
+
+mod csv;
+mod html;
+mod json;
+mod markdown;
+pub mod pictures;
+mod run;
+mod table;
+pub mod units;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::bench::run::Run;
+
+/// Writes a document in one format.
+type Writer = fn(&Document, Style, &mut dyn Write) -> io::Result<()>;
+
+/// The formats.
+pub const FORMATS: &[Format] = &[
+    Format { name: "table", write: table::write },
+    Format { name: "json", write: json::write },
+    Format { name: "csv", write: csv::write },
+    Format { name: "markdown", write: markdown::write },
+    Format { name: "html", write: html::write },
+];
+
+/// A format of [`FORMATS`].
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    /// The name that selects it.
+    pub name: &'static str,
+    /// The writer. It fails only where the output does.
+    pub write: Writer,
+}
+
+/// How the place where the output goes wants it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// Whether to colour.
+    pub color: bool,
+    /// Columns of the terminal; none where nothing limits a line.
+    pub width: Option<usize>,
+}
+
+/// One row, by the names of the JSON.
+pub type Row = Map<String, Value>;
+
+/// What a command has to say.
+#[derive(Debug)]
+pub struct Document<'a> {
+    /// The title of a page.
+    pub title: String,
+    /// All of it.
+    pub json: Value,
+    /// What CSV has all of, and tables the `columns`. All rows have the same fields in the same order.
+    pub rows: Vec<Row>,
+    /// The columns of a table.
+    pub columns: Vec<Column>,
+    /// Lines above the table.
+    pub before: Vec<String>,
+    /// Lines below the table.
+    pub after: Vec<String>,
+    /// The measured runs in it, for pictures.
+    pub runs: Vec<&'a Run>,
+}
+
+impl Document<'_> {
+    /// A document of `rows`, which are part of the `whole`.
+    ///
+    /// # Panics
+    /// One of the values can't be JSON, as a map with keys that are no strings.
+    pub fn new(title: &str, whole: &impl Serialize, rows: &[impl Serialize], columns: Vec<Column>) -> Self {
+        Document {
+            title: title.to_owned(),
+            json: serde_json::to_value(whole).expect("results are plain data"),
+            rows: rows.iter().map(row).collect(),
+            columns,
+            before: Vec::new(),
+            after: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+}
+
+fn row(value: &impl Serialize) -> Row {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => fields,
+        other => panic!("a row of a report must be a struct of plain data, not {other:?}"),
+    }
+}
+
+/// One column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// The name in the JSON.
+    pub name: &'static str,
+    /// The heading on a terminal.
+    pub heading: &'static str,
+    /// Whether the column holds numbers, which line up on the right.
+    pub is_number: bool,
+    /// What a cell says. Empty where there is nothing to say.
+    pub text: fn(&Row) -> String,
+}
+
+impl Column {
+    /// A column of words.
+    pub const fn words(name: &'static str, heading: &'static str, text: fn(&Row) -> String) -> Column {
+        Column { name, heading, is_number: false, text }
+    }
+
+    /// A column of numbers.
+    pub const fn numbers(name: &'static str, heading: &'static str, text: fn(&Row) -> String) -> Column {
+        Column { name, heading, is_number: true, text }
+    }
+}
+
+/// The string in a row's field; empty where there is none.
+pub fn word<'a>(row: &'a Row, name: &str) -> &'a str {
+    row.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The number in a row's field, as `show` writes it; empty where there is none.
+pub fn number(row: &Row, name: &str, show: impl Fn(f64) -> String) -> String {
+    row.get(name).and_then(Value::as_f64).map(show).unwrap_or_default()
+}

@@ -1,0 +1,101 @@
+//! How a run is told: the columns of the ranking, what was measured where, and what to know before believing it.
+
+use serde_json::Value;
+
+use super::{
+    Column, Document, Row, number,
+    units::{bytes, duration, grouped, percent, significant},
+    word,
+};
+use crate::bench::run::{Run, Status};
+
+const COLUMNS: &[Column] = &[
+    Column::numbers("rank", "#", |row| number(row, "rank", grouped)),
+    Column::words("name", "name", |row| word(row, "name").to_owned()),
+    Column::words("status", "status", status),
+    Column::numbers("ns_per_query", "ns/query", |row| number(row, "ns_per_query", grouped)),
+    Column::numbers("speedup", "speed-up", speedup),
+    Column::numbers("codes_per_second", "G codes/s", |row| number(row, "codes_per_second", |v| significant(v / 1e9))),
+    Column::numbers("roofline_share", "roofline", |row| number(row, "roofline_share", percent)),
+    Column::numbers("recall_at_10", "recall@10", |row| number(row, "recall_at_10", |v| format!("{v:.4}"))),
+    Column::numbers("agreement", "agreement", |row| number(row, "agreement", |v| format!("{v:.3}"))),
+    Column::numbers("prepare_seconds", "prepare", |row| number(row, "prepare_seconds", duration)),
+    Column::numbers("memory_bytes", "memory", |row| number(row, "memory_bytes", bytes)),
+];
+
+fn status(row: &Row) -> String {
+    match (word(row, "status"), word(row, "reason")) {
+        (status, "") => status.to_owned(),
+        (status, reason) => format!("{status}: {reason}"),
+    }
+}
+
+/// The ratio and how far its interval reaches, as a share of it.
+fn speedup(row: &Row) -> String {
+    let figure = |name| row.get(name).and_then(Value::as_f64);
+    let Some(ratio) = figure("speedup") else { return String::new() };
+    match (figure("ratio_low"), figure("ratio_high")) {
+        (Some(low), Some(high)) if low < high => {
+            format!("{}x ±{}", significant(ratio), percent((high - ratio).max(ratio - low) / ratio))
+        }
+        _ => format!("{}x", significant(ratio)),
+    }
+}
+
+impl Run {
+    /// The run as a report.
+    pub fn document(&self) -> Document<'_> {
+        let mut document = Document::new("pqbench", self, &self.variants, COLUMNS.to_vec());
+        // The raw samples are for JSON; a row of a table has one figure a field.
+        document.rows.iter_mut().for_each(|row| drop(row.remove("samples")));
+        document.before = vec![self.what(), self.machine_line(), self.method()];
+        document.after = self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+        document.runs = vec![self];
+        document
+    }
+
+    /// The data, in one line.
+    pub fn what(&self) -> String {
+        let fixture = &self.fixture;
+        format!(
+            "{} ({}): {} codes, {} queries, the {} nearest",
+            fixture.name,
+            fixture.source,
+            grouped(fixture.num_base as f64),
+            grouped(fixture.num_queries as f64),
+            self.protocol.k
+        )
+    }
+
+    /// The machine, in one line.
+    pub fn machine_line(&self) -> String {
+        let machine = &self.machine;
+        let plural = if machine.cores == 1 { "" } else { "s" };
+        let mask = machine.mask.as_ref().map(|mask| format!(", PQBENCH_CPU={mask}")).unwrap_or_default();
+        format!("{}, {} core{plural}, {} {}{mask}", machine.cpu, machine.cores, machine.os, machine.arch)
+    }
+
+    /// How it was measured, in one line.
+    pub fn method(&self) -> String {
+        let protocol = &self.protocol;
+        let mut line = format!("{} interleaved rounds (seed {})", self.rounds, protocol.seed);
+        if protocol.batch > 1 {
+            line += &format!(", {} queries a call", protocol.batch);
+        }
+        if protocol.cold {
+            line += ", codes evicted from the caches before each query";
+        }
+        line += &match protocol.stopped.as_str() {
+            "precision" => format!(", until each ratio was known to ±{}", percent(protocol.precision)),
+            "max-time" => format!(", until --max-time {} was over", duration(protocol.max_seconds)),
+            "interrupted" => ", until interrupted: what was measured by then".to_owned(),
+            other => format!(", until {other}"),
+        };
+        line + &format!("; reading the codes takes {}", duration(self.roofline_ns / 1e9))
+    }
+
+    /// Whether some variant gave a wrong answer.
+    pub fn has_wrong_answers(&self) -> bool {
+        self.variants.iter().any(|variant| variant.status == Status::Wrong)
+    }
+}
