@@ -10,6 +10,8 @@ mod json;
 mod markdown;
 pub mod pictures;
 mod run;
+#[cfg(test)]
+mod sample;
 mod table;
 pub mod units;
 
@@ -130,4 +132,28 @@ pub fn word<'a>(row: &'a Row, name: &str) -> &'a str {
 /// The number in a row's field, as `show` writes it; empty where there is none.
 pub fn number(row: &Row, name: &str, show: impl Fn(f64) -> String) -> String {
     row.get(name).and_then(Value::as_f64).map(show).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dev() {
+        let run = sample::run();
+        let mut page = Vec::new();
+        html::write(&run.document(), Style::default(), &mut page).unwrap();
+        std::fs::write("/tmp/pics/page.html", page).unwrap();
+        for p in pictures::of(&run) {
+            std::fs::write(format!("/tmp/pics/{}.svg", p.title.replace(' ', "-")), pictures::standalone(&p.wide))
+                .unwrap();
+            std::fs::write(format!("/tmp/pics/{}-n.svg", p.title.replace(' ', "-")), pictures::standalone(&p.narrow))
+                .unwrap();
+        }
+        for width in [None, Some(100), Some(80), Some(40)] {
+            let mut out = Vec::new();
+            table::write(&run.document(), Style { color: false, width }, &mut out).unwrap();
+            println!("== {width:?}\n{}", String::from_utf8(out).unwrap());
+        }
+    }
 }

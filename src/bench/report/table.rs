@@ -9,6 +9,9 @@ use super::{Column, Document, Row, Style, word};
 /// Between two columns: one of padding, one of comfy-table's own.
 const GAP: usize = 2;
 
+/// Of a cell on a terminal, where longer words go on in the next line.
+const MOST: usize = 26;
+
 const RULED: TableStyle = presets::NOTHING.header_separator(comfy_table::LineStyle::none().fill('─').junction('─'));
 
 pub fn write(document: &Document, style: Style, out: &mut dyn Write) -> io::Result<()> {
@@ -19,7 +22,10 @@ pub fn write(document: &Document, style: Style, out: &mut dyn Write) -> io::Resu
         if place > 0 || !document.before.is_empty() {
             writeln!(out)?;
         }
-        write_part(columns, &document.rows, style, out)?;
+        // A further piece leaves out the rows that it has nothing to say about.
+        let says = |row: &&Row| place == 0 || columns[1..].iter().any(|column| !(column.text)(row).is_empty());
+        let rows: Vec<&Row> = document.rows.iter().filter(says).collect();
+        write_part(columns, &rows, style, out)?;
     }
     if !document.after.is_empty() {
         writeln!(out)?;
@@ -57,10 +63,11 @@ fn parts(document: &Document, width: Option<usize>) -> Vec<Vec<Column>> {
 
 fn natural_width(column: &Column, rows: &[Row]) -> usize {
     let cells = rows.iter().map(|row| (column.text)(row));
-    cells.chain([column.heading.to_owned()]).map(|text| console::measure_text_width(&text)).max().unwrap_or(0)
+    let longest = cells.chain([column.heading.to_owned()]).map(|text| console::measure_text_width(&text)).max();
+    longest.unwrap_or(0).min(MOST)
 }
 
-fn write_part(columns: &[Column], rows: &[Row], style: Style, out: &mut dyn Write) -> io::Result<()> {
+fn write_part(columns: &[Column], rows: &[&Row], style: Style, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(RULED).force_no_tty();
     if style.color {
