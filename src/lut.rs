@@ -79,4 +79,12 @@ impl<const G: usize> FilterTable<G> {
         // filters less, hence the cap.
         (f64::from(LIMIT) * (1.0 - ROUNDING) / span.max(f64::MIN_POSITIVE)).min(f64::from(f32::MAX)) as f32
     }
+
+    /// Whether a LUT for `threshold` would filter noticeably more than one for `before`.
+    #[inline(always)]
+    pub fn is_tighter(&self, threshold: f32, before: f32) -> bool {
+        const STEP: f64 = 0.95;
+        let above = |threshold: f32| f64::from(threshold) - self.base;
+        threshold < before && (before == f32::INFINITY || above(threshold) < STEP * above(before))
+    }
 }

@@ -392,7 +392,8 @@ mod tests {
     fn selection_is_a_table() {
         use Feature::*;
         let anything: fn(&Variant) -> bool = |_| true;
-        let table: &[(&[Feature], Option<&str>, fn(&Variant) -> bool, Result<&str, &str>)] = &[
+        type Case<'a> = (&'a [Feature], Option<&'a str>, fn(&Variant) -> bool, Result<&'a str, &'a str>);
+        let table: &[Case] = &[
             // by rank: what the CPU can run, exact only; the widest does not win by being wide
             (&[], None, anything, Ok("plain")),
             (&[Avx2], None, anything, Ok("prepared")),

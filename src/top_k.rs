@@ -86,8 +86,11 @@ impl TopKHeap {
 
 #[inline]
 fn is_before(a: (u32, f32), b: (u32, f32)) -> bool {
-    // The plain comparison settles nearly every push; `total_cmp` gives what it leaves open (equal, NaN) one fixed order.
-    a.1 < b.1 || (!(a.1 > b.1) && a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)).is_lt())
+    // The plain comparisons settle nearly every push; `total_cmp` gives what they leave open (equal, NaN) one fixed order.
+    if a.1 > b.1 {
+        return false;
+    }
+    a.1 < b.1 || a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)).is_lt()
 }
 
 #[cfg(test)]

@@ -1,0 +1,153 @@
+//! Memory for prepared codes: aligned, and on huge pages where the system has them.
+//!
+//! A scan of 16 MB on 4 KiB pages touches 4,000 of them, more than a TLB holds; on 2 MiB pages it touches eight.
+
+use std::{
+    alloc::{self, Layout},
+    fmt,
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+    ptr::NonNull,
+    slice,
+};
+
+use crate::blocks::Block;
+
+/// The size of a huge page on x86-64, and on aarch64 with pages of 4 KiB.
+pub const HUGE_PAGE: usize = 2 << 20;
+/// What every [`HugeVec`] is aligned to at least: a cache line, which is also the widest vector.
+const CACHE_LINE: usize = 64;
+
+/// Plain data, which may start as zeros.
+///
+/// # Safety
+/// All bytes zero is a value of the type, and the type owns nothing.
+pub unsafe trait Plain: Clone + Send + Sync {}
+
+// SAFETY: zeros are a value, and nothing is owned.
+unsafe impl Plain for u8 {}
+// SAFETY: as above.
+unsafe impl Plain for u16 {}
+// SAFETY: as above.
+unsafe impl Plain for u32 {}
+// SAFETY: as above.
+unsafe impl Plain for f32 {}
+// SAFETY: an array of bytes.
+unsafe impl Plain for Block {}
+// SAFETY: zeros are a value of every element, and no element owns anything.
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+
+/// A slice of fixed length, aligned to a cache line, and from [`HUGE_PAGE`] bytes on to huge pages, which Linux is then
+/// asked for. It starts as zeros, all of them written, so that every page is there before the first query.
+pub struct HugeVec<T: Plain> {
+    data: NonNull<T>,
+    len: usize,
+    owned: PhantomData<T>,
+}
+
+// SAFETY: it owns its memory as `Vec<T>` does, and `Plain` types are `Send`.
+unsafe impl<T: Plain> Send for HugeVec<T> {}
+// SAFETY: as above, with `Sync`.
+unsafe impl<T: Plain> Sync for HugeVec<T> {}
+
+impl<T: Plain> HugeVec<T> {
+    /// `len` zeros.
+    ///
+    /// # Panics
+    /// They need more bytes than there are addresses.
+    pub fn zeroed(len: usize) -> Self {
+        let Some(layout) = Self::layout(len) else {
+            return HugeVec { data: NonNull::dangling(), len, owned: PhantomData };
+        };
+        // SAFETY: the layout's size is not 0.
+        let Some(bytes) = NonNull::new(unsafe { alloc::alloc(layout) }) else { alloc::handle_alloc_error(layout) };
+        if layout.size() >= HUGE_PAGE {
+            ask_for_huge_pages(bytes, layout.size());
+        }
+        // Not `alloc_zeroed`: it would touch the pages before they could become huge.
+        // SAFETY: the allocation has that size.
+        unsafe { bytes.write_bytes(0, layout.size()) };
+        HugeVec { data: bytes.cast(), len, owned: PhantomData }
+    }
+
+    /// Where `len` elements go; none if they take no bytes. Whole huge pages, or else the last one would be small pages.
+    fn layout(len: usize) -> Option<Layout> {
+        let bytes = size_of::<T>().checked_mul(len).expect("more bytes than there are addresses");
+        let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE }.max(align_of::<T>());
+        let layout = Layout::from_size_align(bytes, align).expect("more bytes than there are addresses");
+        (bytes > 0).then(|| if bytes >= HUGE_PAGE { layout.pad_to_align() } else { layout })
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn ask_for_huge_pages(bytes: NonNull<u8>, size: usize) {
+    // A refusal (no such pages here) costs speed only, so it is not looked at.
+    // SAFETY: the range is an allocation of ours, and the advice changes no byte of it.
+    unsafe { libc::madvise(bytes.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_huge_pages(_: NonNull<u8>, _: usize) {}
+
+impl<T: Plain> Drop for HugeVec<T> {
+    fn drop(&mut self) {
+        if let Some(layout) = Self::layout(self.len) {
+            // SAFETY: `zeroed` allocated it with this very layout; `Plain` elements own nothing.
+            unsafe { alloc::dealloc(self.data.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+impl<T: Plain> Deref for HugeVec<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` elements, initialised by `zeroed`; dangling only where they take no bytes.
+        unsafe { slice::from_raw_parts(self.data.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Plain> DerefMut for HugeVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `&mut self` makes it the only reference.
+        unsafe { slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Plain> Clone for HugeVec<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeroed(self.len);
+        copy.clone_from_slice(self);
+        copy
+    }
+}
+
+impl<T: Plain + fmt::Debug> fmt::Debug for HugeVec<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_zero_aligned_and_as_long_as_asked() {
+        for len in [0, 1, 63, 64, 65, HUGE_PAGE - 1, HUGE_PAGE, HUGE_PAGE + 1, 5 * HUGE_PAGE + 3] {
+            let mut bytes = HugeVec::<u8>::zeroed(len);
+            assert_eq!(bytes.len(), len);
+            assert!(bytes.iter().all(|&byte| byte == 0));
+            if len > 0 {
+                let align = if len >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE };
+                assert!(bytes.as_ptr().addr().is_multiple_of(align), "{len}");
+            }
+            bytes.fill(7);
+            assert!(bytes.clone().iter().all(|&byte| byte == 7));
+        }
+        let mut blocks = HugeVec::<Block>::zeroed(3);
+        blocks[2].0[15][63] = 1;
+        assert_eq!(blocks.iter().flat_map(|block| block.0.as_flattened()).map(|&code| u32::from(code)).sum::<u32>(), 1);
+        assert_eq!(HugeVec::<[f32; 16]>::zeroed(2).as_flattened(), [0.0; 32]);
+    }
+}
