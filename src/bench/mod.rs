@@ -2,7 +2,10 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+pub mod fixture;
 mod machine;
+mod progress;
 pub mod reference;
 pub mod report;
 pub mod run;
+pub mod train;
