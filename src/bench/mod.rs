@@ -2,4 +2,6 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+mod cases;
 pub mod reference;
+pub mod verify;
