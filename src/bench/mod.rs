@@ -2,6 +2,7 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+mod cases;
 pub mod fixture;
 mod machine;
 mod progress;
@@ -9,3 +10,4 @@ pub mod reference;
 pub mod report;
 pub mod run;
 pub mod train;
+pub mod verify;
