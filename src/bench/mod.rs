@@ -4,6 +4,7 @@
 
 mod cases;
 pub mod fixture;
+pub mod hint;
 mod machine;
 mod progress;
 pub mod reference;

@@ -23,13 +23,32 @@ pub struct Run {
     pub protocol: Protocol,
     /// Name of the variant that the ratios refer to.
     pub baseline: String,
-    /// Nanoseconds only to read all the codes, median over the rounds.
+    /// Nanoseconds a query only to read all the codes (once for a batch), median over the rounds.
     pub roofline_ns: f64,
+    /// `roofline_ns` in each round.
+    pub roofline_samples: Vec<f64>,
     /// Complete rounds, each with every variant once.
     pub rounds: usize,
+    /// When each round ended, seconds from the first one's start.
+    pub round_seconds: Vec<f64>,
     /// What a reader should know before believing the figures.
     pub warnings: Vec<String>,
     /// The fastest first, then the wrong and the skipped ones.
+    pub variants: Vec<VariantResult>,
+    /// Why there are no `counters`, where they were asked for and there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters_note: Option<String>,
+    /// The figures at each list size, the smallest first, where sizes were swept; the rest of the run is the largest's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<SizeResult>,
+}
+
+/// The figures for the first `num_base` codes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SizeResult {
+    pub num_base: usize,
+    pub roofline_ns: f64,
+    pub rounds: usize,
     pub variants: Vec<VariantResult>,
 }
 
@@ -66,13 +85,29 @@ pub struct Protocol {
     pub batch: usize,
     /// Whether the codes were evicted from the caches before each query.
     pub cold: bool,
+    /// Bytes that were read to evict them.
+    pub evicted_bytes: Option<usize>,
     /// Seed of the rounds' order and of the bootstrap.
     pub seed: u64,
     /// The half-width of a ratio's interval that was aimed at, as a share of the ratio.
     pub precision: f64,
     pub max_seconds: f64,
-    /// Why the rounds ended: `precision`, `max-time`, `interrupted`.
-    pub stopped: String,
+    /// Seconds that the rounds took; the rest of the time went into preparation and checks.
+    pub measured_seconds: f64,
+    /// Why the rounds ended.
+    pub stopped: Stopped,
+}
+
+/// Why the rounds ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stopped {
+    /// Every ratio's interval is narrow enough.
+    Precision,
+    /// The time is spent.
+    MaxTime,
+    /// The user ended it; also what a run says that is saved while it goes on.
+    Interrupted,
 }
 
 /// What became of a variant.
@@ -123,4 +158,15 @@ pub struct VariantResult {
     pub outliers: Option<usize>,
     /// Geometric mean over the queries in each round, ns: the raw samples.
     pub samples: Vec<f64>,
+    pub counters: Option<Counters>,
+}
+
+/// What the hardware counted for each code scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Counters {
+    pub cycles_per_code: f64,
+    pub instructions_per_code: f64,
+    /// Absent where the CPU has no event for it.
+    pub l1d_misses_per_code: Option<f64>,
+    pub llc_misses_per_code: Option<f64>,
 }

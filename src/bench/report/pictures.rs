@@ -16,8 +16,8 @@ use kuva::{
     },
 };
 
-use super::units::{duration, grouped, percent, significant};
-use crate::bench::run::{Run, Status, VariantResult};
+use super::units::{duration, grouped, significant};
+use crate::bench::run::{Run, SizeResult, Status, VariantResult};
 
 /// The colours: name, light, dark. The last eight tell variants apart, and stay apart for the colour-blind (after Okabe and
 /// Ito).
@@ -72,7 +72,7 @@ impl Size {
 
 /// The pictures that `run` has the figures for.
 pub fn of(run: &Run) -> Vec<Picture> {
-    [ranking(run), drift(run), recall_against_speed(run)].into_iter().flatten().collect()
+    [ranking(run), drift(run), cost_of_a_code(run), recall_against_speed(run)].into_iter().flatten().collect()
 }
 
 /// `svg` for a place without a style sheet: the light colours filled in.
@@ -181,6 +181,53 @@ fn drift(run: &Run) -> Option<Picture> {
     }))
 }
 
+/// Nanoseconds a code at each list size: what a query costs before its first code shows in short lists.
+fn cost_of_a_code(run: &Run) -> Option<Picture> {
+    if run.sizes.len() < 2 {
+        return None;
+    }
+    let mut lines: Vec<(String, &str, Vec<(f64, f64)>)> = Vec::new();
+    for (at, variant) in run.variants.iter().enumerate() {
+        let at_size = |size: &SizeResult| {
+            let found = size.variants.iter().find(|other| other.name == variant.name)?;
+            Some((size.num_base as f64, found.ns_per_query? / size.num_base as f64))
+        };
+        let points: Vec<_> = run.sizes.iter().filter_map(at_size).collect();
+        if !points.is_empty() {
+            lines.push((series_color(at), &variant.name, points));
+        }
+    }
+    let roofline =
+        run.sizes.iter().map(|size| (size.num_base as f64, size.roofline_ns / size.num_base as f64)).collect();
+    lines.push(("var(--faint)".to_owned(), "reading the codes", roofline));
+    let caption = "Both axes are logarithmic. The lowest line is the time only to read the codes; where a line falls, the \
+                   query's own cost (the distance table) is shared by more codes.";
+    Some(Picture::new("Time a code against the list's size", caption.to_owned(), |size| {
+        let mut plots = Vec::new();
+        for (color, name, points) in &lines {
+            let hovers = points
+                .iter()
+                .map(|(codes, ns)| format!("{name}, {} codes: {} ns a code", grouped(*codes), significant(*ns)));
+            let dots = ScatterPlot::new().with_data(points.clone()).with_color(color).with_size(4.0);
+            let dots = dots.with_tooltip_labels(hovers.collect::<Vec<_>>());
+            let line =
+                LinePlot::new().with_data(points.clone()).with_color(color).with_stroke_width(1.8).with_legend(*name);
+            plots.push(Plot::Line(line));
+            plots.push(Plot::Scatter(dots));
+        }
+        draw(plots, size, 420.0, |layout| {
+            layout
+                .with_log_x()
+                .with_log_y()
+                .with_x_label("codes in the list")
+                .with_x_tick_format(TickFormat::Custom(Arc::new(grouped)))
+                .with_y_label("ns a code")
+                .with_y_tick_format(TickFormat::Custom(Arc::new(significant)))
+                .with_legend_position(LegendPosition::OutsideBottomColumns)
+        })
+    }))
+}
+
 /// What an approximate variant pays for its speed.
 fn recall_against_speed(run: &Run) -> Option<Picture> {
     let points: Vec<(String, &VariantResult, f64, f64)> = measured(run)
@@ -251,9 +298,4 @@ fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]
-}
-
-#[allow(unused)]
-fn later() {
-    let _ = (grouped(1.0), percent(1.0));
 }

@@ -7,7 +7,7 @@ use super::{
     units::{bytes, duration, grouped, percent, significant},
     word,
 };
-use crate::bench::run::{Run, Status};
+use crate::bench::run::{Run, Status, Stopped};
 
 const COLUMNS: &[Column] = &[
     Column::numbers("rank", "#", |row| number(row, "rank", grouped)),
@@ -85,11 +85,10 @@ impl Run {
         if protocol.cold {
             line += ", codes evicted from the caches before each query";
         }
-        line += &match protocol.stopped.as_str() {
-            "precision" => format!(", until each ratio was known to ±{}", percent(protocol.precision)),
-            "max-time" => format!(", until --max-time {} was over", duration(protocol.max_seconds)),
-            "interrupted" => ", until interrupted: what was measured by then".to_owned(),
-            other => format!(", until {other}"),
+        line += &match protocol.stopped {
+            Stopped::Precision => format!(", until each ratio was known to ±{}", percent(protocol.precision)),
+            Stopped::MaxTime => format!(", until --max-time {} was over", duration(protocol.max_seconds)),
+            Stopped::Interrupted => ", until interrupted: what was measured by then".to_owned(),
         };
         line + &format!("; reading the codes takes {}", duration(self.roofline_ns / 1e9))
     }

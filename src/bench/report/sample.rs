@@ -25,6 +25,7 @@ pub fn run() -> Run {
         max_ns: Some(ns * 2.0),
         outliers: Some(1),
         samples: (0..40).map(|i| ns * (1.0 + 0.02 * f64::from(i * 7919 % 13) / 13.0 + 0.001 * f64::from(i))).collect(),
+        counters: None,
     };
     let absent = |name: &str, status, reason: &str| VariantResult {
         name: name.to_owned(),
@@ -48,6 +49,16 @@ pub fn run() -> Run {
         max_ns: None,
         outliers: None,
         samples: Vec::new(),
+        counters: None,
+    };
+    let size = |num_base: usize| SizeResult {
+        num_base,
+        roofline_ns: 0.17 * num_base as f64,
+        rounds: 40,
+        variants: vec![
+            variant("avx512-vbmi", 1, 2_000.0 + 0.22 * num_base as f64, "exact", 0.6),
+            variant("scalar", 2, 4_000.0 + 5.0 * num_base as f64, "exact", 0.6),
+        ],
     };
     Run {
         schema: SCHEMA,
@@ -75,11 +86,17 @@ pub fn run() -> Run {
             seed: 42,
             precision: 0.01,
             max_seconds: 60.0,
-            stopped: "precision".to_owned(),
+            evicted_bytes: None,
+            measured_seconds: 12.0,
+            stopped: Stopped::Precision,
         },
         baseline: "scalar".to_owned(),
         roofline_ns: 34_000.0,
+        roofline_samples: vec![34_000.0; 40],
         rounds: 40,
+        round_seconds: (1..=40).map(|round| 0.3 * f64::from(round)).collect(),
+        counters_note: None,
+        sizes: [1_000, 4_000, 16_000, 64_000, 200_000].map(size).into(),
         warnings: vec!["only 2 cores".to_owned()],
         variants: vec![
             variant("avx512-vbmi", 1, 45_000.0, "exact", 0.6221),

@@ -4,6 +4,8 @@ mod completions;
 mod cpu;
 mod list;
 mod output;
+mod selection;
+mod verify;
 
 use std::{
     io::{self, Write},
@@ -18,6 +20,8 @@ mod exit {
     pub const WRONG_ANSWERS: u8 = 3;
     /// A named variant can't run on this CPU.
     pub const CANNOT_RUN: u8 = 4;
+    /// Ended by Ctrl-C, as a shell says it.
+    pub const INTERRUPTED: u8 = 130;
 }
 
 /// The fastest exact product-quantization scan, and the bench that proves it.
@@ -34,6 +38,7 @@ struct Cli {
 enum Command {
     List(list::Args),
     Cpu(cpu::Args),
+    Verify(verify::Args),
     Completions(completions::Args),
 }
 
@@ -43,6 +48,7 @@ fn main() -> ExitCode {
         None => Ok(ExitCode::SUCCESS),
         Some(Command::List(args)) => list::run(&args),
         Some(Command::Cpu(args)) => cpu::run(&args),
+        Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
     };
     done.unwrap_or_else(|error| failed(&error))
@@ -56,7 +62,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
         // Whoever reads has seen enough, as `head` has.
         return ExitCode::SUCCESS;
     }
-    let _ = writeln!(io::stderr(), "error: {error:#}");
+    let _ = writeln!(io::stderr(), "error: {}", pqbench::bench::hint::explained(error));
     match error.downcast_ref() {
         Some(pqbench::Error::CannotRun { .. }) => ExitCode::from(exit::CANNOT_RUN),
         _ => ExitCode::FAILURE,
