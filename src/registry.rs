@@ -70,6 +70,8 @@ pub struct Variant {
     pub fidelity: Fidelity,
     /// The preference in automatic selection, from measurements; the highest that runs is used.
     pub rank: u32,
+    /// Whether it leaves codes unread that can't be among the nearest, and so may be faster than reading them all.
+    pub skips_codes: bool,
     /// Private, so that a kernel can be reached only through `prepare` and `probe`, which check `requires`. None where the
     /// variant is not compiled in.
     prepare: Option<PrepareFn>,
@@ -88,12 +90,28 @@ impl Variant {
         fidelity: Fidelity,
         rank: u32,
     ) -> Self {
-        Variant { name, summary, file, arch: None, requires: &[], fidelity, rank, prepare: None, probe: None }
+        Variant {
+            name,
+            summary,
+            file,
+            arch: None,
+            requires: &[],
+            fidelity,
+            rank,
+            skips_codes: false,
+            prepare: None,
+            probe: None,
+        }
     }
 
     #[doc(hidden)]
     pub const fn requiring(self, arch: Option<&'static str>, requires: &'static [Feature]) -> Self {
         Variant { arch, requires, ..self }
+    }
+
+    #[doc(hidden)]
+    pub const fn skipping_codes(self, skips_codes: bool) -> Self {
+        Variant { skips_codes, ..self }
     }
 
     #[doc(hidden)]
@@ -328,6 +346,7 @@ fn choose<'a>(
 ///     requires: [Avx2, Popcnt],             // of `cpu::Feature`
 ///     fidelity: Fidelity::Exact,
 ///     rank: 60,                             // from measurements
+///     skips_codes: true,                    // if a query leaves codes unread; else left out
 ///     prepare: kernel::prepare,             // a `PrepareFn`
 ///     probe: kernel::probe,                 // a `ProbeFn`; left out by variants that need prepared codes
 /// }
@@ -342,17 +361,20 @@ macro_rules! register {
         requires: [$($feature:ident),*],
         fidelity: $fidelity:expr,
         rank: $rank:expr,
+        $(skips_codes: $skips:literal,)?
         prepare: $prepare:path
         $(, probe: $probe:path)? $(,)?
     ) => {
         $crate::register!(@submit all($(target_arch = $arch)?), {
             $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
                 .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
+                .skipping_codes(false $(|| $skips)?)
                 .running($prepare, $crate::register!(@option $($probe)?))
         });
         $crate::register!(@submit not(all($(target_arch = $arch)?)), {
             $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
                 .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
+                .skipping_codes(false $(|| $skips)?)
         });
     };
     (@submit $condition:meta, $variant:block) => {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use pqbench::{
     bench::{
+        measure::machine,
         report::{Column, Document, word},
         run::Machine,
     },
@@ -65,7 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (detected, usable) = (cpu::detected(), cpu::features()?);
     let (selected, unprepared) = (registry::select(None), registry::select_for_unprepared_codes());
     let cpu = Cpu {
-        machine: Machine::here()?,
+        machine: machine::describe()?,
         selected: selected.as_ref().ok().map(|variant| variant.name),
         selected_for_unprepared_codes: unprepared.as_ref().ok().map(|variant| variant.name),
         known_features: known_features(detected, usable),

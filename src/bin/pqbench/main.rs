@@ -2,7 +2,9 @@
 
 mod completions;
 mod cpu;
+mod data;
 mod list;
+mod measure;
 mod output;
 mod selection;
 mod verify;
@@ -24,14 +26,27 @@ mod exit {
     pub const INTERRUPTED: u8 = 130;
 }
 
+const EXAMPLES: &str = "Examples:
+  pqbench                                       # every variant on the embedded SIFT data
+  pqbench --variant avx2-pshufb,avx512-vbmi     # some variants and the baseline
+  pqbench --fixture DIR --num-base 200k         # the first 200,000 codes of a folder
+  pqbench --sizes 1k,4k,16k,64k                 # short lists, as an IVF index has them
+  pqbench --format json --output run.json
+  pqbench --save before                         # and later: pqbench cmp before after
+
+Exit codes: 0 fine, 1 error, 2 usage, 3 a variant gave wrong answers, 4 a named variant can't run on this CPU,
+130 interrupted (what was measured by then is printed).";
+
 /// The fastest exact product-quantization scan, and the bench that proves it.
 ///
 /// Without a command, measures every variant that this CPU can run, side by side, and checks every answer.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    measure: measure::Args,
 }
 
 #[derive(Subcommand)]
@@ -45,7 +60,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        None => Ok(ExitCode::SUCCESS),
+        None => measure::run(&cli.measure),
         Some(Command::List(args)) => list::run(&args),
         Some(Command::Cpu(args)) => cpu::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),

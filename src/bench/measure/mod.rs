@@ -1,0 +1,201 @@
+//! Timing that a sceptic believes.
+//!
+//! 1. The [reference](super::reference) answers every query, once.
+//! 2. Every variant prepares the codes (timed apart) and answers every query. A wrong one is out.
+//! 3. Rounds: every variant, and the plain reading of the codes, has one turn in each (see [`contest`]). They go on until the
+//!    interval of every ratio is within ± [`Options::precision`], or the time is spent.
+//! 4. A ratio is formed within each round, where both sides had the same machine at nearly the same moment; the median over
+//!    the rounds is reported, with its bootstrap interval of 95 %. Nothing is dropped; outliers are counted.
+//! 5. Variants are ranked by their ratio to the baseline. One whose ratio to the one above it may be 1 shares its rank.
+//!
+//! [`selftest`] measures how far all this can be trusted.
+
+mod contest;
+mod counters;
+pub mod machine;
+mod roofline;
+pub mod selftest;
+mod session;
+pub mod statistics;
+mod summary;
+mod workload;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{
+    fixture::Fixture,
+    run::{Run, Stopped},
+};
+use crate::{
+    NUM_SUB_VECTORS, TOP_K,
+    registry::{self, Variant},
+};
+
+/// The variant that ratios refer to.
+pub const BASELINE: &str = "scalar";
+
+/// How to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Queries in a call; more than 1 goes through `search_batch`.
+    pub batch: usize,
+    /// Evict the codes from the caches before each call.
+    pub cold: bool,
+    /// Seed of the rounds' order, the order of the queries and the bootstrap.
+    pub seed: u64,
+    /// Half-width of a ratio's interval to stop at, as a share of the ratio.
+    pub precision: f64,
+    /// Time for everything: preparation, checks, rounds. A few rounds are run even if there is not enough.
+    pub max_seconds: f64,
+    /// List sizes to sweep, each the first so many codes; none for the whole list.
+    pub sizes: Vec<usize>,
+    /// Ask the hardware counters, in a pass of their own.
+    pub counters: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            k: TOP_K,
+            batch: 1,
+            cold: false,
+            seed: 1,
+            precision: 0.01,
+            max_seconds: 60.0,
+            sizes: Vec::new(),
+            counters: true,
+        }
+    }
+}
+
+/// What the measurement is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The reference answers the queries.
+    Reference,
+    /// A variant prepares the codes.
+    Prepare,
+    /// A variant answers every query for the first time.
+    Verify,
+    /// Rounds that don't count.
+    WarmUp,
+    /// Rounds that count.
+    Rounds,
+}
+
+/// How far the measurement is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    pub phase: Phase,
+    /// The variant that it is about, in `Prepare` and `Verify`.
+    pub variant: &'a str,
+    /// The share of the phase that is done.
+    pub done: f64,
+    /// Seconds that the rounds will still take, as far as can be told.
+    pub seconds_left: Option<f64>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(phase: Phase, variant: &'a str, done: f64) -> Self {
+        Progress { phase, variant, done, seconds_left: None }
+    }
+}
+
+/// Watches a measurement. Called between timed parts only.
+pub trait Observer {
+    /// Called often.
+    fn progress(&mut self, _progress: &Progress<'_>) {}
+
+    /// The standing after a round. Left out after some rounds, so that it takes a small share of the time only.
+    fn round_done(&mut self, _run: &Run) {}
+
+    /// Whether to stop and to report what there is.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Looks away.
+impl Observer for () {}
+
+fn interrupted(observer: &dyn Observer) -> Result<()> {
+    ensure!(!observer.interrupted(), "interrupted before anything was measured");
+    Ok(())
+}
+
+/// Measures `variants` and the baseline on `fixture`. Those that can't run here are reported as skipped.
+///
+/// # Errors
+/// The options make no sense for the data set, a search fails, or the observer interrupts before the first round.
+pub fn measure(
+    fixture: &Fixture,
+    variants: &[&'static Variant],
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Run> {
+    check(options, fixture)?;
+    let variants = with_baseline(variants)?;
+    if options.sizes.is_empty() {
+        return session::run(fixture, &variants, options, Vec::new(), observer);
+    }
+    let mut sizes = options.sizes.clone();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let begin = Instant::now();
+    let mut last: Option<Run> = None;
+    for (at, &num_base) in sizes.iter().enumerate() {
+        let left = options.max_seconds - begin.elapsed().as_secs_f64();
+        let options = Options { max_seconds: left.max(0.0) / (sizes.len() - at) as f64, ..options.clone() };
+        let before = last.as_ref().map(|run| run.sizes.clone()).unwrap_or_default();
+        let list = first_codes(fixture, num_base);
+        match (session::run(&list, &variants, &options, before, observer), &mut last) {
+            (Ok(run), _) if run.protocol.stopped == Stopped::Interrupted => return Ok(run),
+            (Ok(run), _) => last = Some(run),
+            // The sizes that are done are not lost with the one that was interrupted.
+            (Err(_), Some(run)) if observer.interrupted() => {
+                run.protocol.stopped = Stopped::Interrupted;
+                break;
+            }
+            (Err(error), _) => return Err(error.context(format!("at {num_base} codes"))),
+        }
+    }
+    last.context("no list size to measure")
+}
+
+fn check(options: &Options, fixture: &Fixture) -> Result<()> {
+    ensure!(options.batch > 0, "a batch of 0 queries can't be measured");
+    ensure!(options.precision > 0.0, "the precision is {}; it must be above 0", options.precision);
+    ensure!(
+        options.max_seconds > 0.0 && options.max_seconds.is_finite(),
+        "the time to measure is {} s; it must be above 0",
+        options.max_seconds
+    );
+    ensure!(!options.sizes.contains(&0), "a list of 0 codes can't be measured");
+    if let Some(size) = options.sizes.iter().find(|&&size| size > fixture.num_base()) {
+        bail!("a list of {size} codes is more than the {} of the data set '{}'", fixture.num_base(), fixture.name);
+    }
+    Ok(())
+}
+
+fn with_baseline(variants: &[&'static Variant]) -> Result<Vec<&'static Variant>, crate::Error> {
+    let mut all = vec![registry::find(BASELINE)?];
+    for variant in variants {
+        if all.iter().all(|other| other.name != variant.name) {
+            all.push(variant);
+        }
+    }
+    Ok(all)
+}
+
+/// The data set cut down to its first codes. What is nearest among them is not known.
+fn first_codes(fixture: &Fixture, num_base: usize) -> Fixture {
+    if num_base == fixture.num_base() {
+        return fixture.clone();
+    }
+    let codes = fixture.codes[..num_base * NUM_SUB_VECTORS].to_vec();
+    Fixture { codes, truth: None, ..fixture.clone() }
+}
