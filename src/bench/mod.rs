@@ -5,6 +5,7 @@
 mod cases;
 pub mod fixture;
 pub mod hint;
+mod machine;
 pub mod measure;
 mod progress;
 pub mod reference;
@@ -12,11 +13,3 @@ pub mod report;
 pub mod run;
 pub mod train;
 pub mod verify;
-
-/// This crate's version, and the git commit that it was built from where there is one.
-pub fn version() -> String {
-    match option_env!("PQBENCH_COMMIT") {
-        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
-        None => env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}

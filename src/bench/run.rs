@@ -8,6 +8,14 @@ use serde::{Deserialize, Serialize};
 /// The version of the JSON's meaning.
 pub const SCHEMA: u32 = 1;
 
+/// This crate's version, and the git commit that it was built from where there is one.
+pub fn version() -> String {
+    match option_env!("PQBENCH_COMMIT") {
+        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
 /// One run: some variants on one data set on one machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {

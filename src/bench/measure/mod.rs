@@ -12,7 +12,6 @@
 
 mod contest;
 mod counters;
-pub mod machine;
 mod roofline;
 pub mod selftest;
 mod session;

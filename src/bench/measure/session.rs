@@ -9,7 +9,6 @@ use super::{
     Observer, Options, Phase, Progress,
     contest::{Contest, Contestant},
     counters, interrupted,
-    machine::{self, Load},
     roofline::Reader,
     summary::{self, Entry, Setting},
     workload::Workload,
@@ -18,7 +17,8 @@ use crate::{
     Error,
     bench::{
         fixture::Fixture,
-        run::{Run, SizeResult, Stopped},
+        machine::{self, Load},
+        run::{Machine, Run, SizeResult, Stopped},
     },
     cpu,
     registry::Variant,
@@ -49,7 +49,7 @@ pub fn run(
 ) -> Result<Run> {
     let begin = Instant::now();
     let mut setting = Setting {
-        machine: machine::describe()?,
+        machine: Machine::here()?,
         load: Load::now(),
         started: jiff::Timestamp::now(),
         fixture: fixture.info(),

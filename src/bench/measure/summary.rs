@@ -5,11 +5,13 @@ use rand::{SeedableRng, rngs::ChaCha8Rng};
 use super::{
     BASELINE, Options,
     contest::{Contest, Contestant},
-    machine::Load,
     statistics::{Estimate, estimate, median, outliers, quantile, robust_spread},
 };
 use crate::{
-    bench::run::{Counters, FixtureInfo, Machine, Protocol, Run, SCHEMA, SizeResult, Status, Stopped, VariantResult},
+    bench::{
+        machine::Load,
+        run::{Counters, FixtureInfo, Machine, Protocol, Run, SCHEMA, SizeResult, Status, Stopped, VariantResult},
+    },
     registry::Variant,
 };
 
@@ -84,7 +86,7 @@ pub fn run(
     let mut sizes = setting.smaller.clone();
     let mut run = Run {
         schema: SCHEMA,
-        version: crate::bench::version(),
+        version: crate::bench::run::version(),
         started: setting.started.to_string(),
         machine: setting.machine.clone(),
         fixture: setting.fixture.clone(),

@@ -79,17 +79,25 @@ impl Document<'_> {
     ///
     /// # Panics
     /// One of the values can't be JSON, as a map with keys that are no strings.
-    pub fn new(title: &str, whole: &impl Serialize, rows: &[impl Serialize], columns: Vec<Column>) -> Self {
+    pub fn new(title: &str, whole: &impl Serialize, rows: Vec<Row>, columns: Vec<Column>) -> Self {
         Document {
             title: title.to_owned(),
             json: serde_json::to_value(whole).expect("results are plain data"),
-            rows: rows.iter().map(row).collect(),
+            rows,
             columns,
             before: Vec::new(),
             after: Vec::new(),
             runs: Vec::new(),
         }
     }
+}
+
+/// `values`, which are structs, as rows.
+///
+/// # Panics
+/// They are something else.
+pub fn rows(values: &[impl Serialize]) -> Vec<Row> {
+    values.iter().map(row).collect()
 }
 
 fn row(value: &impl Serialize) -> Row {

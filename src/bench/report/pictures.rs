@@ -16,7 +16,7 @@ use kuva::{
     },
 };
 
-use super::units::{duration, grouped, significant};
+use super::units::{duration, grouped, short_count, significant};
 use crate::bench::run::{Run, SizeResult, Status, VariantResult};
 
 /// The colours: name, light, dark. The last eight tell variants apart, and stay apart for the colour-blind (after Okabe and
@@ -220,7 +220,7 @@ fn cost_of_a_code(run: &Run) -> Option<Picture> {
                 .with_log_x()
                 .with_log_y()
                 .with_x_label("codes in the list")
-                .with_x_tick_format(TickFormat::Custom(Arc::new(grouped)))
+                .with_x_tick_format(TickFormat::Custom(Arc::new(short_count)))
                 .with_y_label("ns a code")
                 .with_y_tick_format(TickFormat::Custom(Arc::new(significant)))
                 .with_legend_position(LegendPosition::OutsideBottomColumns)

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::{
-    Column, Document, Row, number,
+    Column, Document, Row, number, rows,
     units::{bytes, duration, grouped, percent, significant},
     word,
 };
-use crate::bench::run::{Run, Status, Stopped};
+use crate::bench::run::{Run, SizeResult, Status, Stopped, VariantResult};
 
 const COLUMNS: &[Column] = &[
     Column::numbers("rank", "#", |row| number(row, "rank", grouped)),
@@ -22,6 +22,25 @@ const COLUMNS: &[Column] = &[
     Column::numbers("prepare_seconds", "prepare", |row| number(row, "prepare_seconds", duration)),
     Column::numbers("memory_bytes", "memory", |row| number(row, "memory_bytes", bytes)),
 ];
+
+const COUNTERS: &[Column] = &[
+    Column::numbers("cycles_per_code", "cycles/code", |row| number(row, "cycles_per_code", significant)),
+    Column::numbers("instructions_per_code", "instr/code", |row| number(row, "instructions_per_code", significant)),
+    Column::numbers("l1d_misses_per_code", "L1 misses/code", |row| number(row, "l1d_misses_per_code", significant)),
+    Column::numbers("llc_misses_per_code", "LLC misses/code", |row| number(row, "llc_misses_per_code", significant)),
+];
+
+/// A variant's figures as one row: the counters among the others, the raw samples left to JSON.
+fn flat(variant: &VariantResult) -> Row {
+    let mut row = rows(std::slice::from_ref(variant)).remove(0);
+    row.remove("samples");
+    row.remove("counters");
+    for column in COUNTERS {
+        row.insert(column.name.to_owned(), Value::Null);
+    }
+    row.extend(variant.counters.iter().flat_map(|counters| rows(std::slice::from_ref(counters)).remove(0)));
+    row
+}
 
 fn status(row: &Row) -> String {
     match (word(row, "status"), word(row, "reason")) {
@@ -45,13 +64,35 @@ fn speedup(row: &Row) -> String {
 impl Run {
     /// The run as a report.
     pub fn document(&self) -> Document<'_> {
-        let mut document = Document::new("pqbench", self, &self.variants, COLUMNS.to_vec());
-        // The raw samples are for JSON; a row of a table has one figure a field.
-        document.rows.iter_mut().for_each(|row| drop(row.remove("samples")));
+        let mut document = Document::new("pqbench", self, self.rows(), self.columns());
         document.before = vec![self.what(), self.machine_line(), self.method()];
         document.after = self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+        document.after.extend(self.counters_note.iter().map(|note| format!("no hardware counters: {note}")));
         document.runs = vec![self];
         document
+    }
+
+    /// A row for each variant, at each size of a sweep.
+    fn rows(&self) -> Vec<Row> {
+        if self.sizes.is_empty() {
+            return self.variants.iter().map(flat).collect();
+        }
+        let with_size = |size: &SizeResult, variant: &VariantResult| {
+            let mut row = Row::from_iter([("num_base".to_owned(), Value::from(size.num_base))]);
+            row.extend(flat(variant));
+            row
+        };
+        self.sizes.iter().flat_map(|size| size.variants.iter().map(move |variant| with_size(size, variant))).collect()
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let size = Column::numbers("num_base", "codes", |row| number(row, "num_base", grouped));
+        let counted = self.variants.iter().any(|variant| variant.counters.is_some());
+        let mut columns = Vec::new();
+        columns.extend((!self.sizes.is_empty()).then_some(size));
+        columns.extend(COLUMNS);
+        columns.extend(counted.then_some(COUNTERS).into_iter().flatten());
+        columns
     }
 
     /// The data, in one line.

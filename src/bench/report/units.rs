@@ -13,6 +13,15 @@ pub fn grouped(value: f64) -> String {
     if value <= -0.5 { format!("-{out}") } else { out }
 }
 
+/// A round count, as [`parse_count`] reads it: `500`, `64k`, `1m`.
+pub fn short_count(count: f64) -> String {
+    match count {
+        c if c >= 1e6 => format!("{}m", c / 1e6),
+        c if c >= 1e3 => format!("{}k", c / 1e3),
+        c => c.to_string(),
+    }
+}
+
 /// Three significant digits: `0.0123`, `1.23`, `123`, `12,345`.
 pub fn significant(value: f64) -> String {
     match value.abs() {

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use pqbench::{
     bench::{
-        measure::machine,
-        report::{Column, Document, word},
+        report::{Column, Document, rows, word},
         run::Machine,
     },
     cpu::{self, Feature, Features},
@@ -66,12 +65,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (detected, usable) = (cpu::detected(), cpu::features()?);
     let (selected, unprepared) = (registry::select(None), registry::select_for_unprepared_codes());
     let cpu = Cpu {
-        machine: machine::describe()?,
+        machine: Machine::here()?,
         selected: selected.as_ref().ok().map(|variant| variant.name),
         selected_for_unprepared_codes: unprepared.as_ref().ok().map(|variant| variant.name),
         known_features: known_features(detected, usable),
     };
-    let mut document = Document::new("pqbench cpu", &cpu, &cpu.known_features, COLUMNS.to_vec());
+    let mut document = Document::new("pqbench cpu", &cpu, rows(&cpu.known_features), COLUMNS.to_vec());
     document.before =
         vec![format!("{}, {} cores, {} {}", cpu.machine.cpu, cpu.machine.cores, cpu.machine.os, cpu.machine.arch)];
     if let Some(mask) = &cpu.machine.mask {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use pqbench::{
-    bench::report::{Column, Document, number, units::grouped, word},
+    bench::report::{Column, Document, number, rows, units::grouped, word},
     cpu,
     registry::{self, Variant},
 };
@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let list = List { variants: registry::all().into_iter().map(describe).collect() };
-    let mut document = Document::new("pqbench list", &list, &list.variants, COLUMNS.to_vec());
+    let mut document = Document::new("pqbench list", &list, rows(&list.variants), COLUMNS.to_vec());
     document.after =
         vec!["* selected: what an embedding program gets; the highest rank that runs here, or PQBENCH_VARIANT".into()];
     output.write(&document)?;

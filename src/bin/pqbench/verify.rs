@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use pqbench::{
     bench::{
-        report::{Column, Document, number, units::grouped, word},
+        report::{Column, Document, number, rows, units::grouped, word},
         run::Status,
         verify::{Report, verify},
     },
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     progress.finish_and_clear();
 
     let verified = Verified { variants };
-    output.write(&Document::new("pqbench verify", &verified, &verified.variants, COLUMNS.to_vec()))?;
+    output.write(&Document::new("pqbench verify", &verified, rows(&verified.variants), COLUMNS.to_vec()))?;
     let wrong = verified.variants.iter().any(|outcome| outcome.failed > 0);
     Ok(if wrong { ExitCode::from(exit::WRONG_ANSWERS) } else { ExitCode::SUCCESS })
 }

@@ -1,22 +1,24 @@
 //! What machine this is, and how quiet it is. What a system does not tell stays unknown.
 
-use std::{fs, thread};
+use std::{env, fs, thread};
 
 use crate::{bench::run::Machine, cpu};
 
-/// The machine, its features and the mask in force.
-///
-/// # Errors
-/// `PQBENCH_CPU` is not a mask.
-pub fn describe() -> Result<Machine, crate::Error> {
-    Ok(Machine {
-        cpu: cpu_name().unwrap_or_else(|| format!("unknown {} CPU", std::env::consts::ARCH)),
-        arch: std::env::consts::ARCH.to_owned(),
-        os: std::env::consts::OS.to_owned(),
-        cores: thread::available_parallelism().map_or(1, usize::from),
-        features: cpu::features()?.iter().map(|feature| feature.name().to_owned()).collect(),
-        mask: std::env::var(cpu::MASK_VARIABLE).ok().filter(|mask| !mask.is_empty()),
-    })
+impl Machine {
+    /// This machine.
+    ///
+    /// # Errors
+    /// `PQBENCH_CPU` is not a mask.
+    pub fn here() -> Result<Machine, crate::Error> {
+        Ok(Machine {
+            cpu: cpu_name().unwrap_or_else(|| format!("unknown {} CPU", env::consts::ARCH)),
+            arch: env::consts::ARCH.to_owned(),
+            os: env::consts::OS.to_owned(),
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            features: cpu::features()?.iter().map(|feature| feature.name().to_owned()).collect(),
+            mask: env::var(cpu::MASK_VARIABLE).ok().filter(|mask| !mask.is_empty()),
+        })
+    }
 }
 
 /// The CPU's name as the system gives it; Linux on aarch64 knows the maker's numbers only.
@@ -132,7 +134,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_name_and_cores() {
-        let machine = describe().unwrap();
+        let machine = Machine::here().unwrap();
         assert!(!machine.cpu.is_empty() && machine.cores > 0);
     }
 
