@@ -3,6 +3,7 @@
 //! It knows variants only through the [registry](crate::registry).
 
 mod cases;
+pub mod file;
 pub mod fixture;
 pub mod hint;
 mod machine;
@@ -11,5 +12,6 @@ mod progress;
 pub mod reference;
 pub mod report;
 pub mod run;
+pub mod saved;
 pub mod train;
 pub mod verify;

@@ -11,7 +11,7 @@ mod markdown;
 pub mod pictures;
 mod run;
 #[cfg(test)]
-mod sample;
+pub mod sample;
 mod table;
 pub mod units;
 

@@ -200,6 +200,7 @@ fn cost_of_a_code(run: &Run) -> Option<Picture> {
     let roofline =
         run.sizes.iter().map(|size| (size.num_base as f64, size.roofline_ns / size.num_base as f64)).collect();
     lines.push(("var(--faint)".to_owned(), "reading the codes", roofline));
+    let (smallest, largest) = (run.sizes.first()?.num_base as f64, run.sizes.last()?.num_base as f64);
     let caption = "Both axes are logarithmic. The lowest line is the time only to read the codes; where a line falls, the \
                    query's own cost (the distance table) is shared by more codes.";
     Some(Picture::new("Time a code against the list's size", caption.to_owned(), |size| {
@@ -219,6 +220,8 @@ fn cost_of_a_code(run: &Run) -> Option<Picture> {
             layout
                 .with_log_x()
                 .with_log_y()
+                .with_x_axis_min(smallest / 1.2)
+                .with_x_axis_max(largest * 1.2)
                 .with_x_label("codes in the list")
                 .with_x_tick_format(TickFormat::Custom(Arc::new(short_count)))
                 .with_y_label("ns a code")

@@ -17,7 +17,7 @@ const COLUMNS: &[Column] = &[
     Column::numbers("speedup", "speed-up", speedup),
     Column::numbers("codes_per_second", "G codes/s", |row| number(row, "codes_per_second", |v| significant(v / 1e9))),
     Column::numbers("roofline_share", "roofline", |row| number(row, "roofline_share", percent)),
-    Column::numbers("recall_at_10", "recall@10", |row| number(row, "recall_at_10", |v| format!("{v:.4}"))),
+    Column::numbers("recall_at_10", "recall@10", recall),
     Column::numbers("agreement", "agreement", |row| number(row, "agreement", |v| format!("{v:.3}"))),
     Column::numbers("prepare_seconds", "prepare", |row| number(row, "prepare_seconds", duration)),
     Column::numbers("memory_bytes", "memory", |row| number(row, "memory_bytes", bytes)),
@@ -49,6 +49,14 @@ fn status(row: &Row) -> String {
     }
 }
 
+/// A variant that was measured may have a recall that nobody knows.
+fn recall(row: &Row) -> String {
+    match (word(row, "status"), &row["recall_at_10"]) {
+        ("ok", Value::Null) => "not known".to_owned(),
+        _ => number(row, "recall_at_10", |v| format!("{v:.4}")),
+    }
+}
+
 /// The ratio and how far its interval reaches, as a share of it.
 fn speedup(row: &Row) -> String {
     let figure = |name| row.get(name).and_then(Value::as_f64);
@@ -67,7 +75,7 @@ impl Run {
         let mut document = Document::new("pqbench", self, self.rows(), self.columns());
         document.before = vec![self.what(), self.machine_line(), self.method()];
         document.after = self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
-        document.after.extend(self.counters_note.iter().map(|note| format!("no hardware counters: {note}")));
+        document.after.extend(self.counters_note.iter().cloned());
         document.runs = vec![self];
         document
     }
@@ -128,7 +136,7 @@ impl Run {
         }
         line += &match protocol.stopped {
             Stopped::Precision => format!(", until each ratio was known to ±{}", percent(protocol.precision)),
-            Stopped::MaxTime => format!(", until --max-time {} was over", duration(protocol.max_seconds)),
+            Stopped::MaxTime => format!(", until the time of {} was over", duration(protocol.max_seconds)),
             Stopped::Interrupted => ", until interrupted: what was measured by then".to_owned(),
         };
         line + &format!("; reading the codes takes {}", duration(self.roofline_ns / 1e9))

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -12,6 +13,7 @@ use pqbench::bench::{
     measure::{Observer, Options, Phase, Progress, measure},
     report::units::{duration, parse_count, significant},
     run::{Run, Stopped},
+    saved,
 };
 
 use crate::{data::DataArgs, exit, output::OutputArgs, selection::Selection};
@@ -26,6 +28,9 @@ pub struct Args {
     protocol: ProtocolArgs,
     #[command(flatten)]
     output: OutputArgs,
+    /// Also save the run, with all samples, to runs/NAME.json or to a path; for cmp, rank and report
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    save: Option<String>,
     /// Show no progress
     #[arg(long, short)]
     quiet: bool,
@@ -85,10 +90,14 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
+    let save_to = args.save.as_deref().map(saved::reserve).transpose()?;
     let variants = args.selection.variants()?;
     let fixture = args.data.open(args.quiet)?;
-    let run = measure(&fixture, &variants, &args.protocol.options(), &mut Live::new(args.quiet)?)?;
+    let mut live = Live::new(args.quiet, save_to)?;
+    let run = measure(&fixture, &variants, &args.protocol.options(), &mut live)?;
+    let saved = live.finish(&run);
     output.write(&run.document())?;
+    saved?;
     Ok(if run.has_wrong_answers() {
         ExitCode::from(exit::WRONG_ANSWERS)
     } else if run.protocol.stopped == Stopped::Interrupted {
@@ -101,14 +110,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Whether Ctrl-C was pressed.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Shows how far the measurement is and who leads, and passes Ctrl-C on.
-pub struct Live {
+/// Shows how far the measurement is and who leads, saves it after each round, and passes Ctrl-C on.
+struct Live {
     bar: ProgressBar,
     standing: String,
+    save_to: Option<PathBuf>,
 }
 
 impl Live {
-    pub fn new(quiet: bool) -> anyhow::Result<Live> {
+    fn new(quiet: bool, save_to: Option<PathBuf>) -> anyhow::Result<Live> {
         ctrlc::set_handler(|| {
             if INTERRUPTED.swap(true, Ordering::Relaxed) {
                 std::process::exit(exit::INTERRUPTED.into());
@@ -118,7 +128,13 @@ impl Live {
         .context("cannot listen for Ctrl-C")?;
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(1_000) };
         bar.set_style(ProgressStyle::with_template("{bar:20} {wide_msg}")?);
-        Ok(Live { bar, standing: String::new() })
+        Ok(Live { bar, standing: String::new(), save_to })
+    }
+
+    /// Saves the whole run.
+    fn finish(&self, run: &Run) -> anyhow::Result<()> {
+        self.bar.finish_and_clear();
+        self.save_to.as_ref().map_or(Ok(()), |path| saved::save(run, path))
     }
 }
 
@@ -142,6 +158,8 @@ impl Observer for Live {
         let place = |variant: &pqbench::bench::run::VariantResult| {
             Some(format!("{}. {} {}x", variant.rank?, variant.name, significant(variant.speedup?)))
         };
+        // What can't be saved now may be in a moment; the last try counts.
+        let _ = self.save_to.as_ref().map(|path| saved::save(run, path));
         self.standing = run.variants.iter().filter_map(place).collect::<Vec<_>>().join(", ");
     }
 

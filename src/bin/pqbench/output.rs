@@ -2,18 +2,19 @@
 
 use std::{
     env,
-    fs::{self, File, OpenOptions},
     io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{
     ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use pqbench::bench::report::{Document, FORMATS, Format, Style};
-use tempfile::NamedTempFile;
+use pqbench::bench::{
+    file::Place,
+    report::{Document, FORMATS, Format, Style},
+};
 
 #[derive(clap::Args)]
 pub struct OutputArgs {
@@ -43,12 +44,12 @@ fn format_parser() -> impl TypedValueParser<Value = Format> {
 impl OutputArgs {
     /// Opens the output. Before any work, so that a place that can't be written to costs no time.
     pub fn open(&self) -> anyhow::Result<Output> {
-        let target = self.output.as_deref().map_or(Ok(Target::Stdout), Target::open)?;
-        Ok(Output { format: self.format, style: self.style(&target), target })
+        let place = self.output.as_deref().map(Place::open).transpose()?;
+        Ok(Output { format: self.format, style: self.style(), place })
     }
 
-    fn style(&self, target: &Target) -> Style {
-        let on_terminal = matches!(target, Target::Stdout) && io::stdout().is_terminal();
+    fn style(&self) -> Style {
+        let on_terminal = self.output.is_none() && io::stdout().is_terminal();
         let wanted = || env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !console::is_dumb();
         let color = match self.color {
             ColorWhen::Always => true,
@@ -64,68 +65,20 @@ impl OutputArgs {
 pub struct Output {
     format: Format,
     style: Style,
-    target: Target,
-}
-
-enum Target {
-    Stdout,
-    /// A regular file: written beside it and then put in its place, so that nobody ever sees half of it.
-    Replaced(NamedTempFile, PathBuf),
-    /// A device or a pipe.
-    Direct(File, PathBuf),
-}
-
-impl Target {
-    fn open(path: &Path) -> anyhow::Result<Target> {
-        Self::try_open(path).with_context(|| format!("cannot write to {}", path.display()))
-    }
-
-    fn try_open(path: &Path) -> anyhow::Result<Target> {
-        // Through symbolic links: the file behind one is replaced, not the link.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if path.is_dir() {
-            bail!("it is a folder");
-        }
-        if path.exists() {
-            let file = OpenOptions::new().write(true).open(&path)?;
-            if !file.metadata()?.is_file() {
-                return Ok(Target::Direct(file, path));
-            }
-        }
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            bail!("there is no folder {}", folder.display());
-        }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".pqbench-");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        Ok(Target::Replaced(builder.tempfile_in(folder)?, path))
-    }
-
-    fn write(self, bytes: &[u8]) -> anyhow::Result<()> {
-        let (result, path) = match self {
-            Target::Stdout => return write_stdout(bytes),
-            Target::Direct(mut file, path) => (file.write_all(bytes), path),
-            Target::Replaced(mut file, path) => {
-                let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
-                (written.and_then(|()| file.persist(&path).map(drop).map_err(io::Error::from)), path)
-            }
-        };
-        if let Err(error) = result {
-            // The result may have taken a minute to get.
-            write_stdout(bytes)?;
-            bail!("cannot write to {}: {error}; the result went to standard output", path.display());
-        }
-        Ok(())
-    }
+    /// None for standard output.
+    place: Option<Place>,
 }
 
 impl Output {
     pub fn write(self, document: &Document) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
         (self.format.write)(document, self.style, &mut bytes)?;
-        self.target.write(&bytes)
+        let Some(place) = self.place else { return write_stdout(&bytes) };
+        place.write(&bytes).or_else(|error| {
+            // The result may have taken a minute to get.
+            write_stdout(&bytes)?;
+            Err(error.context("the result went to standard output"))
+        })
     }
 }
 
