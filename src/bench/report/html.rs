@@ -11,18 +11,14 @@ use crate::bench::run::Run;
 const STYLE: &str = include_str!("page.css");
 
 pub fn write(document: &Document, _: Style, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(page(std::slice::from_ref(document)).as_bytes())
-}
-
-/// One page of several documents.
-pub fn page(documents: &[Document]) -> String {
-    let title = escaped(documents.first().map_or("pqbench", |document| &document.title));
-    let sections: String = documents.iter().map(section).collect();
-    format!(
+    let title = escaped(&document.title);
+    write!(
+        out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{}{STYLE}</style>\n</head>\n<body>\n<main>\n{sections}</main>\n</body>\n</html>\n",
-        colors()
+         <title>{title}</title>\n<style>\n{}{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
+        colors(),
+        content(document)
     )
 }
 
@@ -36,8 +32,8 @@ fn colors() -> String {
     )
 }
 
-fn section(document: &Document) -> String {
-    let mut html = format!("<section>\n<h1>{}</h1>\n", escaped(&document.title));
+fn content(document: &Document) -> String {
+    let mut html = format!("<h1>{}</h1>\n", escaped(&document.title));
     for line in &document.before {
         let _ = writeln!(html, "<p class=\"what\">{}</p>", escaped(line));
     }
@@ -46,13 +42,16 @@ fn section(document: &Document) -> String {
         let class = if line.starts_with("warning:") { "warning" } else { "note" };
         let _ = writeln!(html, "<p class=\"{class}\">{}</p>", escaped(line));
     }
-    for run in &document.runs {
+    for (name, run) in &document.runs {
+        if !name.is_empty() {
+            let _ = writeln!(html, "<h1 class=\"run\">{}</h1>", escaped(name));
+        }
         html += &pictures_of(run);
         html += &method(run);
     }
     let _ = writeln!(
         html,
-        "<p><a download=\"{}.json\" href=\"data:application/json,{}\">Download the raw data (JSON)</a></p>\n</section>",
+        "<p><a download=\"{}.json\" href=\"data:application/json,{}\">Download the raw data (JSON)</a></p>",
         escaped(&document.title.replace(char::is_whitespace, "-")),
         percent_encoded(&document.json.to_string())
     );

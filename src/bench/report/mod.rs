@@ -15,6 +15,8 @@ pub mod sample;
 mod table;
 pub mod units;
 
+pub use run::document_of;
+
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -27,11 +29,11 @@ type Writer = fn(&Document, Style, &mut dyn Write) -> io::Result<()>;
 
 /// The formats.
 pub const FORMATS: &[Format] = &[
-    Format { name: "table", write: table::write },
-    Format { name: "json", write: json::write },
-    Format { name: "csv", write: csv::write },
-    Format { name: "markdown", write: markdown::write },
-    Format { name: "html", write: html::write },
+    Format { name: "table", extension: "txt", write: table::write },
+    Format { name: "json", extension: "json", write: json::write },
+    Format { name: "csv", extension: "csv", write: csv::write },
+    Format { name: "markdown", extension: "md", write: markdown::write },
+    Format { name: "html", extension: "html", write: html::write },
 ];
 
 /// A format of [`FORMATS`].
@@ -39,6 +41,8 @@ pub const FORMATS: &[Format] = &[
 pub struct Format {
     /// The name that selects it.
     pub name: &'static str,
+    /// What the name of a file in this format ends in.
+    pub extension: &'static str,
     /// The writer. It fails only where the output does.
     pub write: Writer,
 }
@@ -70,8 +74,8 @@ pub struct Document<'a> {
     pub before: Vec<String>,
     /// Lines below the table.
     pub after: Vec<String>,
-    /// The measured runs in it, for pictures.
-    pub runs: Vec<&'a Run>,
+    /// The measured runs in it, for pictures; each with the name that tells it from the others.
+    pub runs: Vec<(&'a str, &'a Run)>,
 }
 
 impl Document<'_> {

@@ -186,7 +186,7 @@ fn cost_of_a_code(run: &Run) -> Option<Picture> {
     if run.sizes.len() < 2 {
         return None;
     }
-    let mut lines: Vec<(String, &str, Vec<(f64, f64)>)> = Vec::new();
+    let mut lines = Vec::new();
     for (at, variant) in run.variants.iter().enumerate() {
         let at_size = |size: &SizeResult| {
             let found = size.variants.iter().find(|other| other.name == variant.name)?;
@@ -194,7 +194,7 @@ fn cost_of_a_code(run: &Run) -> Option<Picture> {
         };
         let points: Vec<_> = run.sizes.iter().filter_map(at_size).collect();
         if !points.is_empty() {
-            lines.push((series_color(at), &variant.name, points));
+            lines.push((series_color(at), variant.name.as_str(), points));
         }
     }
     let roofline =

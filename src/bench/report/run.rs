@@ -7,7 +7,7 @@ use super::{
     units::{bytes, duration, grouped, percent, significant},
     word,
 };
-use crate::bench::run::{Run, SizeResult, Status, Stopped, VariantResult};
+use crate::bench::run::{Run, Status, Stopped, VariantResult};
 
 const COLUMNS: &[Column] = &[
     Column::numbers("rank", "#", |row| number(row, "rank", grouped)),
@@ -22,6 +22,8 @@ const COLUMNS: &[Column] = &[
     Column::numbers("prepare_seconds", "prepare", |row| number(row, "prepare_seconds", duration)),
     Column::numbers("memory_bytes", "memory", |row| number(row, "memory_bytes", bytes)),
 ];
+
+const NUM_BASE: Column = Column::numbers("num_base", "codes", |row| number(row, "num_base", grouped));
 
 const COUNTERS: &[Column] = &[
     Column::numbers("cycles_per_code", "cycles/code", |row| number(row, "cycles_per_code", significant)),
@@ -69,38 +71,61 @@ fn speedup(row: &Row) -> String {
     }
 }
 
+/// A report of several saved runs, each under its name.
+pub fn document_of(runs: &[(String, Run)]) -> Document<'_> {
+    if let [(_, run)] = runs {
+        return run.document();
+    }
+    let mut rows = Vec::new();
+    for (name, run) in runs {
+        for row in run.rows(true) {
+            rows.push(Row::from_iter([("run".to_owned(), Value::from(name.as_str()))].into_iter().chain(row)));
+        }
+    }
+    let json: Vec<&Run> = runs.iter().map(|(_, run)| run).collect();
+    let mut columns = vec![Column::words("run", "run", |row| word(row, "run").to_owned()), NUM_BASE];
+    columns.extend(COLUMNS);
+    let mut document = Document::new("pqbench report", &json, rows, columns);
+    for (name, run) in runs {
+        document.before.extend([&run.what(), &run.machine_line(), &run.method()].map(|line| format!("{name}: {line}")));
+        document.after.extend(run.warnings.iter().map(|warning| format!("warning: {name}: {warning}")));
+    }
+    document.runs = runs.iter().map(|(name, run)| (name.as_str(), run)).collect();
+    document
+}
+
 impl Run {
     /// The run as a report.
     pub fn document(&self) -> Document<'_> {
-        let mut document = Document::new("pqbench", self, self.rows(), self.columns());
+        let is_sweep = !self.sizes.is_empty();
+        let mut columns = Vec::new();
+        columns.extend(is_sweep.then_some(NUM_BASE));
+        columns.extend(COLUMNS);
+        let counted = self.variants.iter().any(|variant| variant.counters.is_some());
+        columns.extend(counted.then_some(COUNTERS).into_iter().flatten());
+        let mut document = Document::new("pqbench", self, self.rows(is_sweep), columns);
         document.before = vec![self.what(), self.machine_line(), self.method()];
         document.after = self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
-        document.after.extend(self.counters_note.iter().cloned());
-        document.runs = vec![self];
+        document.after.extend(self.counters_note.clone());
+        document.runs = vec![("", self)];
         document
     }
 
-    /// A row for each variant, at each size of a sweep.
-    fn rows(&self) -> Vec<Row> {
-        if self.sizes.is_empty() {
-            return self.variants.iter().map(flat).collect();
+    /// A row for each variant, at each size of a sweep; `with_size` says for how many codes.
+    fn rows(&self, with_size: bool) -> Vec<Row> {
+        let mut lists: Vec<(usize, &[VariantResult])> =
+            self.sizes.iter().map(|size| (size.num_base, size.variants.as_slice())).collect();
+        if lists.is_empty() {
+            lists.push((self.fixture.num_base, &self.variants));
         }
-        let with_size = |size: &SizeResult, variant: &VariantResult| {
-            let mut row = Row::from_iter([("num_base".to_owned(), Value::from(size.num_base))]);
-            row.extend(flat(variant));
-            row
-        };
-        self.sizes.iter().flat_map(|size| size.variants.iter().map(move |variant| with_size(size, variant))).collect()
-    }
-
-    fn columns(&self) -> Vec<Column> {
-        let size = Column::numbers("num_base", "codes", |row| number(row, "num_base", grouped));
-        let counted = self.variants.iter().any(|variant| variant.counters.is_some());
-        let mut columns = Vec::new();
-        columns.extend((!self.sizes.is_empty()).then_some(size));
-        columns.extend(COLUMNS);
-        columns.extend(counted.then_some(COUNTERS).into_iter().flatten());
-        columns
+        let mut rows = Vec::new();
+        for (num_base, variants) in lists {
+            for variant in variants {
+                let size = with_size.then(|| ("num_base".to_owned(), Value::from(num_base)));
+                rows.push(size.into_iter().chain(flat(variant)).collect());
+            }
+        }
+        rows
     }
 
     /// The data, in one line.

@@ -6,6 +6,7 @@ mod data;
 mod list;
 mod measure;
 mod output;
+mod report;
 mod selection;
 mod verify;
 
@@ -54,6 +55,7 @@ enum Command {
     List(list::Args),
     Cpu(cpu::Args),
     Verify(verify::Args),
+    Report(report::Args),
     Completions(completions::Args),
 }
 
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Some(Command::List(args)) => list::run(&args),
         Some(Command::Cpu(args)) => cpu::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Report(args)) => report::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
     };
     done.unwrap_or_else(|error| failed(&error))
