@@ -6,6 +6,7 @@ mod data;
 mod list;
 mod measure;
 mod output;
+mod prepare;
 mod report;
 mod selection;
 mod verify;
@@ -56,6 +57,7 @@ enum Command {
     Cpu(cpu::Args),
     Verify(verify::Args),
     Report(report::Args),
+    Prepare(prepare::Args),
     Completions(completions::Args),
 }
 
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Some(Command::Cpu(args)) => cpu::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Prepare(args)) => prepare::run(args),
         Some(Command::Completions(args)) => completions::run(&args),
     };
     done.unwrap_or_else(|error| failed(&error))
