@@ -3,6 +3,7 @@
 //! It knows variants only through the [registry](crate::registry).
 
 mod cases;
+pub mod compare;
 pub mod file;
 pub mod fixture;
 pub mod hint;

@@ -64,6 +64,14 @@ pub fn load(name: &str) -> Result<Run> {
     parse(&text).with_context(|| format!("{} is no whole run", path.display()))
 }
 
+/// [`load`]s the runs called `names`, each with its name.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_all(names: &[String]) -> Result<Vec<(String, Run)>> {
+    names.iter().map(|name| Ok((name.clone(), load(name)?))).collect()
+}
+
 fn parse(text: &str) -> Result<Run> {
     let mut json: Value = serde_json::from_str(text).context("it is truncated, or no JSON")?;
     let schema =

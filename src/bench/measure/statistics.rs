@@ -74,12 +74,26 @@ pub fn geomean(values: &[f64]) -> f64 {
 
 /// The median of `values` with its bootstrap interval (percentiles of the medians of resamples; Efron, 1979).
 pub fn estimate(values: &[f64], rng: &mut impl Rng) -> Estimate {
+    interval(median(values), &resampled_medians(values, rng))
+}
+
+/// The median of `above` over that of `below`, which were measured apart, with its bootstrap interval.
+pub fn estimate_quotient(above: &[f64], below: &[f64], rng: &mut impl Rng) -> Estimate {
+    let (of_above, of_below) = (resampled_medians(above, rng), resampled_medians(below, rng));
+    let quotients: Vec<f64> = of_above.iter().zip(&of_below).map(|(above, below)| above / below).collect();
+    interval(median(above) / median(below), &quotients)
+}
+
+fn interval(median: f64, resampled: &[f64]) -> Estimate {
+    Estimate { median, low: quantile(resampled, 0.025), high: quantile(resampled, 0.975) }
+}
+
+fn resampled_medians(values: &[f64], rng: &mut impl Rng) -> Vec<f64> {
     let mut resample = vec![0.0; values.len()];
-    let medians: Vec<f64> = (0..RESAMPLES)
+    (0..RESAMPLES)
         .map(|_| {
             resample.fill_with(|| values[rng.random_range(0..values.len())]);
             median_of(&mut resample)
         })
-        .collect();
-    Estimate { median: median(values), low: quantile(&medians, 0.025), high: quantile(&medians, 0.975) }
+        .collect()
 }

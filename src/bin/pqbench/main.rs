@@ -1,5 +1,6 @@
 //! `pqbench`: arguments in, documents out. Each command is a file here, a module and two lines below.
 
+mod cmp;
 mod completions;
 mod cpu;
 mod data;
@@ -7,6 +8,7 @@ mod list;
 mod measure;
 mod output;
 mod prepare;
+mod rank;
 mod report;
 mod selection;
 mod verify;
@@ -56,6 +58,8 @@ enum Command {
     List(list::Args),
     Cpu(cpu::Args),
     Verify(verify::Args),
+    Cmp(cmp::Args),
+    Rank(rank::Args),
     Report(report::Args),
     Prepare(prepare::Args),
     Completions(completions::Args),
@@ -68,6 +72,8 @@ fn main() -> ExitCode {
         Some(Command::List(args)) => list::run(&args),
         Some(Command::Cpu(args)) => cpu::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Cmp(args)) => cmp::run(&args),
+        Some(Command::Rank(args)) => rank::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Prepare(args)) => prepare::run(args),
         Some(Command::Completions(args)) => completions::run(&args),

@@ -42,8 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => in_format("html").context("there is no HTML")?,
     };
     let place = args.output.as_deref().map(Place::open).transpose()?;
-    let load = |name: &String| anyhow::Ok((name.clone(), saved::load(name)?));
-    let runs = args.runs.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let runs = saved::load_all(&args.runs)?;
     let bytes = write(&runs)?;
     match place {
         Some(place) => place.write(&bytes)?,
