@@ -60,7 +60,7 @@ pub fn bytes(count: f64) -> String {
     }
 }
 
-/// A count that somebody typed: `200000`, `200_000`, `64k`, `1m`, with powers of 1000.
+/// A count above 0 that somebody typed: `200000`, `200_000`, `64k`, `1m`, with powers of 1000.
 ///
 /// # Errors
 /// It is not such a count.
@@ -74,7 +74,8 @@ pub fn parse_count(text: &str) -> Result<usize, String> {
         .parse::<usize>()
         .ok()
         .and_then(|count| count.checked_mul(factor))
-        .ok_or_else(|| "a count is digits with an optional k or m: 200000, 64k, 1m".to_owned())
+        .filter(|&count| count > 0)
+        .ok_or_else(|| "a count is above 0, digits with an optional k or m: 200000, 64k, 1m".to_owned())
 }
 
 #[cfg(test)]
@@ -105,7 +106,7 @@ mod tests {
             ["7", "64k", "1M", "200_000"].map(|text| parse_count(text).unwrap()),
             [7, 64_000, 1_000_000, 200_000]
         );
-        for bad in ["", "k", "1.5k", "-1", "1g", "99999999999999999999", "9999999999999999m"] {
+        for bad in ["", "0", "0k", "k", "1.5k", "-1", "1g", "99999999999999999999", "9999999999999999m"] {
             assert!(parse_count(bad).is_err(), "{bad}");
         }
     }

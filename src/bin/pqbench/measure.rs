@@ -48,10 +48,10 @@ struct ProtocolArgs {
     #[arg(long, help_heading = "Protocol")]
     cold: bool,
     /// Queries in a call
-    #[arg(long, value_name = "B", default_value = "1", value_parser = parse_positive, help_heading = "Protocol")]
+    #[arg(long, value_name = "B", default_value = "1", value_parser = parse_count, help_heading = "Protocol")]
     batch: usize,
     /// Measure the first so many codes, for each size: 1k,4k,16k,64k,256k,1m
-    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = parse_positive, help_heading = "Protocol")]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = parse_count, help_heading = "Protocol")]
     sizes: Vec<usize>,
 }
 
@@ -66,10 +66,6 @@ impl ProtocolArgs {
             ..Options::default()
         }
     }
-}
-
-fn parse_positive(text: &str) -> Result<usize, String> {
-    parse_count(text).and_then(|count| if count > 0 { Ok(count) } else { Err("it must be above 0".to_owned()) })
 }
 
 /// A share above 0, as `1%` or `0.01`.

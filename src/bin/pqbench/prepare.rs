@@ -5,13 +5,15 @@ use std::{path::PathBuf, process::ExitCode};
 use indicatif::ProgressBar;
 use pqbench::bench::prepare::{PrepareOptions, prepare};
 
-/// Make a data folder from raw vectors: train a codebook, encode, find the true neighbours
+/// Make a data folder from raw vectors
 #[derive(clap::Args)]
-#[command(after_help = "Vector files are .fvecs, .bvecs or .u8, of 128 dimensions.
+#[command(
+    after_help = "Trains a codebook, encodes the base and finds the true neighbours. Vector files are .fvecs, .bvecs or .u8, of 128 dimensions.
 
 Examples:
   pqbench prepare --base base.fvecs --learn learn.fvecs --query query.fvecs --output my-data
-  pqbench --fixture my-data")]
+  pqbench --fixture my-data"
+)]
 pub struct Args {
     /// The vectors to encode
     #[arg(long, value_name = "FILE")]
