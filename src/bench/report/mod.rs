@@ -150,22 +150,68 @@ pub fn number(row: &Row, name: &str, show: impl Fn(f64) -> String) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn dev() {
+    fn written(format: &str, style: Style) -> String {
         let run = sample::run();
-        let mut page = Vec::new();
-        html::write(&run.document(), Style::default(), &mut page).unwrap();
-        std::fs::write("/tmp/pics/page.html", page).unwrap();
-        for p in pictures::of(&run) {
-            std::fs::write(format!("/tmp/pics/{}.svg", p.title.replace(' ', "-")), pictures::standalone(&p.wide))
-                .unwrap();
-            std::fs::write(format!("/tmp/pics/{}-n.svg", p.title.replace(' ', "-")), pictures::standalone(&p.narrow))
-                .unwrap();
+        let mut out = Vec::new();
+        let format = FORMATS.iter().find(|other| other.name == format).unwrap();
+        (format.write)(&run.document(), style, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal_and_loses_nothing() {
+        let wide = written("table", Style::default());
+        let figures: Vec<&str> =
+            wide.split_whitespace().filter(|word| word.contains(|c: char| c.is_ascii_digit())).collect();
+        for width in [20, 40, 80, 100, 300] {
+            let table = written("table", Style { color: false, width: Some(width) });
+            for line in table.lines() {
+                assert!(console::measure_text_width(line) <= width, "{width}: {line}");
+            }
+            // Where a cell has to wrap, a figure may come in two pieces.
+            if width >= 40 {
+                for figure in &figures {
+                    assert!(table.contains(figure), "{width} lost {figure}: {table}");
+                }
+            }
         }
-        for width in [None, Some(100), Some(80), Some(40)] {
-            let mut out = Vec::new();
-            table::write(&run.document(), Style { color: false, width }, &mut out).unwrap();
-            println!("== {width:?}\n{}", String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn colours_are_only_where_they_are_wanted() {
+        assert!(!written("table", Style::default()).contains('\u{1b}'));
+        let colored = written("table", Style { color: true, width: Some(100) });
+        assert!(colored.contains('\u{1b}'));
+        assert!(console::strip_ansi_codes(&colored).lines().all(|line| console::measure_text_width(line) <= 100));
+    }
+
+    #[test]
+    fn words_of_others_do_not_break_a_format() {
+        let markdown = written("markdown", Style::default());
+        let cells = markdown
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.replace("\\|", "").matches('|').count());
+        let cells: Vec<usize> = cells.collect();
+        assert!(cells.iter().all(|count| *count == cells[0]), "{markdown}");
+        let html = written("html", Style::default());
+        assert!(html.contains("A CPU &lt;of&gt; 2026") && !html.contains("<of>"));
+        let csv = written("csv", Style::default());
+        for record in ::csv::Reader::from_reader(csv.as_bytes()).records() {
+            record.unwrap();
+        }
+    }
+
+    #[test]
+    fn pictures_have_the_figures_to_point_at() {
+        let run = sample::run();
+        let titles: Vec<&str> = pictures::of(&run).iter().map(|picture| picture.title).collect();
+        assert_eq!(titles.len(), 4, "{titles:?}");
+        for picture in pictures::of(&run) {
+            for svg in [&picture.wide, &picture.narrow] {
+                assert!(svg.contains("<title>avx512-vbmi") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+                assert!(!pictures::standalone(svg).contains("var("));
+            }
         }
     }
 }

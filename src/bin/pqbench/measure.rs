@@ -11,7 +11,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use pqbench::bench::{
     measure::{Observer, Options, Phase, Progress, measure},
-    report::units::{duration, parse_count, significant},
+    report::units::{parse_count, significant},
     run::{Run, Stopped},
     saved,
 };
@@ -143,7 +143,7 @@ impl Observer for Live {
             Phase::Verify => format!("checking {}", progress.variant),
             Phase::WarmUp => "warming up".to_owned(),
             Phase::Rounds => {
-                let left = progress.seconds_left.map(|s| format!("{} left ", duration(s.round()))).unwrap_or_default();
+                let left = progress.seconds_left.map(|s| format!("{s:.0} s left: ")).unwrap_or_default();
                 format!("{left}{}", self.standing)
             }
         };
