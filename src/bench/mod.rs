@@ -3,13 +3,18 @@
 //! It knows variants only through the [registry](crate::registry).
 
 mod cases;
+pub mod compare;
+pub mod file;
 pub mod fixture;
+pub mod hint;
 mod machine;
 pub mod measure;
 pub mod prepare;
 mod progress;
 pub mod reference;
+pub mod report;
 pub mod run;
+pub mod saved;
 mod threads;
 pub mod train;
 pub mod truth;
