@@ -2,10 +2,12 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+pub mod compare;
 pub mod fixture;
 mod machine;
 pub mod measure;
 mod progress;
 pub mod reference;
 pub mod run;
+pub mod saved;
 pub mod train;
