@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub fn begin(progress: &ProgressBar, step: &'static str, length: usize) {
     let style = ProgressStyle::with_template("{msg:28} {bar:32} {percent:>3} %  {eta} left");
     progress.set_style(style.expect("the template is well-formed"));
-    progress.reset();
     progress.set_length(length as u64);
     progress.set_message(step);
+    progress.reset();
 }

@@ -1,16 +1,14 @@
-//! Trains a product quantizer, encodes with it, and finds the true neighbours that its recall is measured against.
+//! Trains a product quantizer and encodes with it.
 //!
 //! Training is Lloyd's k-means in each of the 16 sub-spaces (Jégou, Douze, Schmid, 2011), started from a sample of the
 //! vectors. Everything is the same on every machine and with any number of threads.
-
-use std::{num::NonZero, sync::Mutex, thread};
 
 use anyhow::{Result, ensure};
 use indicatif::ProgressBar;
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
-use super::progress;
-use crate::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TopKHeap};
+use super::{progress, threads::in_parallel};
+use crate::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM};
 
 /// Training vectors that are used at most: 256 for each centroid, as Faiss does; more change little.
 pub const MAX_TRAINING_VECTORS: usize = 256 * NUM_CENTROIDS;
@@ -92,6 +90,11 @@ pub fn encode(codebook: &Codebook, vectors: &[[f32; DIM]]) -> Vec<u8> {
     codes
 }
 
+/// The centroids in the order `[m][k][d]`.
+pub fn centroids(codebook: &Codebook) -> Vec<f32> {
+    (0..NUM_SUB_VECTORS).flat_map(|m| codebook.centroids(m).as_flattened()).copied().collect()
+}
+
 /// The place of the smallest distance.
 fn nearest(distances: &[f32; NUM_CENTROIDS]) -> u8 {
     // Minima in lanes, which a compiler vectorizes; a search for the one minimum then.
@@ -105,74 +108,55 @@ fn nearest(distances: &[f32; NUM_CENTROIDS]) -> u8 {
     distances.iter().position(|&distance| distance == least).unwrap_or(0) as u8
 }
 
-/// The nearest raw vectors of some queries by exact L2, over a base that comes in pieces; equal distances by the lower id.
-///
-/// Distances are f32: exact for vectors of integers up to 255, whose distances stay below 2²⁴.
-pub struct Neighbors<'a> {
-    queries: &'a [[f32; DIM]],
-    heaps: Vec<TopKHeap>,
-    visited: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'a> Neighbors<'a> {
-    /// The `k` nearest of a base that is still to be visited.
-    pub fn new(queries: &'a [[f32; DIM]], k: usize) -> Self {
-        Neighbors { queries, heaps: vec![TopKHeap::with_k(k); queries.len()], visited: 0 }
+    /// 300 different vectors, in each sub-space a grid.
+    fn vectors() -> Vec<[f32; DIM]> {
+        let value = |i: usize, d: usize| (i / 20_usize.pow(d as u32 % 2) % 20 * 10) as f32;
+        (0..300).map(|i| std::array::from_fn(|d| value(i, d))).collect()
     }
 
-    /// Takes the next vectors of the base.
-    pub fn visit(&mut self, vectors: &[[f32; DIM]]) {
-        let first = self.visited;
-        self.visited += vectors.len();
-        // Few queries at a time, and the vectors in pieces that stay in a cache for all of them.
-        let share = self.queries.len().div_ceil(4 * num_threads()).max(1);
-        let work = self.queries.chunks(share).zip(self.heaps.chunks_mut(share));
-        in_parallel(work.collect(), |(queries, heaps)| {
-            for (piece, vectors) in vectors.chunks(CHUNK).enumerate() {
-                for (query, heap) in queries.iter().zip(heaps.iter_mut()) {
-                    for (i, vector) in vectors.iter().enumerate() {
-                        heap.push((first + piece * CHUNK + i) as u32, squared_l2(query, vector));
-                    }
-                }
+    #[test]
+    fn training_finds_centroids_that_are_closer_than_a_sample() {
+        let vectors = vectors();
+        let error = |iterations| {
+            let codebook = train(&vectors, iterations, 1, &ProgressBar::hidden()).unwrap();
+            let codes = encode(&codebook, &vectors);
+            let distance = |(vector, row): (&[f32; DIM], &[u8; NUM_SUB_VECTORS])| {
+                let table = codebook.distance_table(vector);
+                row.iter().zip(&table).map(|(&code, row)| row[usize::from(code)]).sum::<f32>()
+            };
+            vectors.iter().zip(codes.as_chunks().0).map(distance).sum::<f32>()
+        };
+        let (sampled, trained) = (error(0), error(5));
+        assert!(trained < 0.9 * sampled, "{trained} after, {sampled} before");
+    }
+
+    #[test]
+    fn equal_vectors_leave_empty_clusters_and_finite_centroids() {
+        let codebook = train(&[[3.0; DIM]; 400], 3, 1, &ProgressBar::hidden()).unwrap();
+        assert!(centroids(&codebook).iter().all(|&value| value == 3.0));
+        assert_eq!(encode(&codebook, &[[4.0; DIM]; 2]), [0; 2 * NUM_SUB_VECTORS], "ties go to the lowest centroid");
+    }
+
+    #[test]
+    fn a_code_is_the_nearest_centroid_and_the_first_of_equal_ones() {
+        let vectors = vectors();
+        let codebook = train(&vectors, 1, 1, &ProgressBar::hidden()).unwrap();
+        for (vector, row) in vectors.iter().zip(encode(&codebook, &vectors).as_chunks::<NUM_SUB_VECTORS>().0) {
+            for (&code, distances) in row.iter().zip(&codebook.distance_table(vector)) {
+                let (code, found) = (usize::from(code), distances[usize::from(code)]);
+                assert!(distances[..code].iter().all(|&other| other > found));
+                assert!(distances[code..].iter().all(|&other| other >= found));
             }
-        });
-    }
-
-    /// Ids `[num_queries][k]`, nearest first; `k` is less than asked for where the base is that small.
-    pub fn into_ids(self) -> (Vec<u32>, usize) {
-        let lists = self.heaps.into_iter().map(TopKHeap::into_sorted);
-        let lists: Vec<Vec<u32>> = lists.map(|list| list.into_iter().map(|(id, _)| id).collect()).collect();
-        let k = lists.first().map_or(0, Vec::len);
-        (lists.concat(), k)
-    }
-}
-
-#[inline]
-fn squared_l2(a: &[f32; DIM], b: &[f32; DIM]) -> f32 {
-    let mut lanes = [0.0; 16];
-    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += (a - b) * (a - b);
         }
     }
-    lanes.into_iter().sum()
-}
 
-fn num_threads() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get)
-}
-
-/// Does `work` on all `items`, on as many threads as the machine has.
-fn in_parallel<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
-    let queue = Mutex::new(items.into_iter());
-    let take = || queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
-    thread::scope(|scope| {
-        for _ in 0..num_threads() {
-            scope.spawn(|| {
-                while let Some(item) = take() {
-                    work(item);
-                }
-            });
-        }
-    });
+    #[test]
+    fn too_few_training_vectors_are_an_error() {
+        let error = train(&[[0.0; DIM]; 255], 1, 1, &ProgressBar::hidden()).err().unwrap();
+        assert!(error.to_string().contains("255 training vectors"), "{error}");
+    }
 }
