@@ -135,7 +135,9 @@ fn compare_variant(variant: &VariantResult, runs: &[(String, Run)]) -> Option<Va
 }
 
 fn measured<'a>(run: &'a Run, name: &str) -> Option<&'a VariantResult> {
-    run.variants.iter().find(|variant| variant.name == name && variant.status == Status::Ok && !variant.samples.is_empty())
+    run.variants
+        .iter()
+        .find(|variant| variant.name == name && variant.status == Status::Ok && !variant.samples.is_empty())
 }
 
 fn change(first_run: &Run, first: &VariantResult, later_run: &Run, later: &VariantResult) -> Option<Change> {
@@ -273,7 +275,8 @@ mod tests {
 
     #[test]
     fn only_regressions_beyond_the_limit_count() {
-        let runs = [("a".to_owned(), run(1, [50.0, 100.0], [1.0, 1.0])), ("b".to_owned(), run(2, [53.0, 106.0], [1.0, 1.0]))];
+        let runs =
+            [("a".to_owned(), run(1, [50.0, 100.0], [1.0, 1.0])), ("b".to_owned(), run(2, [53.0, 106.0], [1.0, 1.0]))];
         let comparison = Comparison::new(&runs).unwrap();
         assert_eq!(comparison.regressions(0.03), ["quick"]);
         assert_eq!(comparison.regressions(0.10), Vec::<&str>::new());

@@ -2,6 +2,7 @@
 //!
 //! It knows variants only through the [registry](crate::registry).
 
+mod cases;
 pub mod compare;
 pub mod fixture;
 mod machine;
@@ -15,3 +16,4 @@ mod threads;
 pub mod train;
 pub mod truth;
 mod vectors;
+pub mod verify;
