@@ -1,8 +1,11 @@
 //! What machine this is, and how quiet it is. What a system does not tell stays unknown.
 
-use std::{env, fs, thread};
+use std::{env, fs};
 
-use crate::{bench::run::Machine, cpu};
+use crate::{
+    bench::{run::Machine, threads::num_threads},
+    cpu,
+};
 
 impl Machine {
     /// This machine.
@@ -14,7 +17,7 @@ impl Machine {
             cpu: cpu_name().unwrap_or_else(|| format!("unknown {} CPU", env::consts::ARCH)),
             arch: env::consts::ARCH.to_owned(),
             os: env::consts::OS.to_owned(),
-            cores: thread::available_parallelism().map_or(1, usize::from),
+            cores: num_threads(),
             features: cpu::features()?.iter().map(|feature| feature.name().to_owned()).collect(),
             mask: env::var(cpu::MASK_VARIABLE).ok().filter(|mask| !mask.is_empty()),
         })

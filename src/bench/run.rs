@@ -97,7 +97,7 @@ pub struct Protocol {
     pub evicted_bytes: Option<usize>,
     /// Seed of the rounds' order and of the bootstrap.
     pub seed: u64,
-    /// The half-width of a ratio's interval that was aimed at, as a share of the ratio.
+    /// The smallest difference that was to be told, as a share of the time.
     pub precision: f64,
     pub max_seconds: f64,
     /// Seconds that the rounds took; the rest of the time went into preparation and checks.

@@ -164,14 +164,14 @@ fn merged(a: &[(u32, f32)], b: &[(u32, f32)], k: usize) -> Neighbours {
 }
 
 /// What an answer is measured by.
-struct Judge {
-    fidelity: Fidelity,
-    num_vectors: usize,
+pub(super) struct Judge {
+    pub fidelity: Fidelity,
+    pub num_vectors: usize,
 }
 
 impl Judge {
     /// Whether `answer` for `k` neighbours will do; `expected` is the exact one, or longer.
-    fn answer(&self, answer: &[(u32, f32)], expected: &[(u32, f32)], k: usize) -> Result<(), String> {
+    pub fn answer(&self, answer: &[(u32, f32)], expected: &[(u32, f32)], k: usize) -> Result<(), String> {
         match self.fidelity {
             Fidelity::Exact => same(answer, &expected[..k.min(expected.len())]),
             Fidelity::Approximate(_) => self.well_formed(answer, k.min(self.num_vectors)),
@@ -196,7 +196,7 @@ impl Judge {
 }
 
 /// Equal ids and equal distance bits, or the first difference.
-fn same(answer: &[(u32, f32)], expected: &[(u32, f32)]) -> Result<(), String> {
+pub(super) fn same(answer: &[(u32, f32)], expected: &[(u32, f32)]) -> Result<(), String> {
     let bits = |&(id, distance): &(u32, f32)| (id, distance.to_bits());
     if let Some(place) = answer.iter().zip(expected).position(|(a, e)| bits(a) != bits(e)) {
         let show = |(id, distance): (u32, f32)| format!("id {id} at {distance:e} (bits {:08x})", distance.to_bits());

@@ -24,10 +24,11 @@ use rand::{RngExt, rngs::ChaCha8Rng, seq::SliceRandom};
 use super::{
     roofline::Reader,
     statistics,
-    workload::{Answer, Workload, difference, identical},
+    workload::{Answer, Workload},
 };
 use crate::{
     DIM,
+    bench::verify::same,
     registry::{Scanner, Variant},
 };
 
@@ -247,13 +248,13 @@ impl<'a> Contest<'a> {
         Ok(())
     }
 
-    /// As many calls as fit into the time of a round, but no more than it takes to come to every query.
+    /// As many calls as fit into the time of a round.
     fn calls_a_turn(&self, turns: &[usize]) -> usize {
         let evict_ns = self.evict.as_ref().map_or(0.0, |reader| reader.bytes() as f64 / 5.0);
         let call_ns = |&at: &usize| evict_ns + self.contestants[at].first_pass_ns * self.batch as f64;
         let all_ns: f64 = turns.iter().map(call_ns).sum();
         let round_ns = ROUND_NS.max(self.relocation_ns * RELOCATION_FACTOR);
-        ((round_ns / all_ns) as usize).clamp(1, self.order.len().div_ceil(self.batch))
+        ((round_ns / all_ns) as usize).max(1)
     }
 
     fn turn(&mut self, at: usize, calls: usize) -> Result<()> {
@@ -272,9 +273,8 @@ impl<'a> Contest<'a> {
             let numbers: Vec<_> = (first..first + self.batch).map(|place| self.query_number(place)).collect();
             let contestant = &mut self.contestants[at];
             for (&number, answer) in numbers.iter().zip(&answers) {
-                if !identical(&contestant.answers[number], answer) {
-                    let how = difference(&contestant.answers[number], answer);
-                    contestant.fault = Some(format!("query {number}, while it was timed: {how}"));
+                if let Err(what) = same(answer, &contestant.answers[number]) {
+                    contestant.fault = Some(format!("query {number}, while it was timed: {what}"));
                     return Ok(());
                 }
             }

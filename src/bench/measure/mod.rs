@@ -6,7 +6,8 @@
 //!    interval of every ratio is within ± [`Options::precision`], or the time is spent.
 //! 4. A ratio is formed within each round, where both sides had the same machine at nearly the same moment; the median over
 //!    the rounds is reported, with its bootstrap interval of 95 %. Nothing is dropped; outliers are counted.
-//! 5. Variants are ranked by their ratio to the baseline. One whose ratio to the one above it may be 1 shares its rank.
+//! 5. Variants are ranked by their ratio to the baseline. One whose ratio to the one above it may be 1 shares its rank. A
+//!    difference is called only where the interval of 99 % leaves 1 out.
 //!
 //! [`selftest`] measures how far all this can be trusted.
 
@@ -46,7 +47,8 @@ pub struct Options {
     pub cold: bool,
     /// Seed of the rounds' order, the order of the queries and the bootstrap.
     pub seed: u64,
-    /// Half-width of a ratio's interval to stop at, as a share of the ratio.
+    /// The smallest difference to tell: the rounds end when every ratio's interval (the one of 99 % that decides) is within
+    /// plus or minus this share of the ratio.
     pub precision: f64,
     /// Time for everything: preparation, checks, rounds. A few rounds are run even if there is not enough.
     pub max_seconds: f64,
@@ -222,6 +224,11 @@ pub(crate) mod tests {
 
     fn quick() -> Options {
         Options { max_seconds: 0.3, ..Options::default() }
+    }
+
+    /// A run of the baseline alone.
+    pub fn small_run() -> Run {
+        measure(&small_fixture(), &[], &quick(), &mut ()).unwrap()
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
@@ -41,14 +41,16 @@ pub struct Options {
     pub comparisons: usize,
     /// Comparisons with each slowdown.
     pub injected: usize,
-    /// Time for everything. No comparison gets more than it would get in a measurement.
+    /// Time for everything, shared out evenly. A comparison that is precise ends early, as a measurement does.
     pub max_seconds: f64,
+    /// As in a measurement.
+    pub precision: f64,
     pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { comparisons: 100, injected: 40, max_seconds: 15.0 * 60.0, seed: 1 }
+        Options { comparisons: 100, injected: 40, max_seconds: 15.0 * 60.0, precision: 0.01, seed: 1 }
     }
 }
 
@@ -125,7 +127,9 @@ pub fn selftest(
         if observer.interrupted() {
             break;
         }
-        done.push(compare(&workload, variant, slowdown, left / (planned.len() - at) as f64, &mut rng)?);
+        // What quiet minutes did not need, noisy ones may take.
+        let seconds = left / (planned.len() - at) as f64;
+        done.push(compare(&workload, variant, slowdown, options.precision, seconds, &mut rng)?);
     }
     if done.is_empty() {
         interrupted(observer)?;
@@ -166,6 +170,7 @@ fn compare(
     workload: &Workload<'_>,
     variant: &'static Variant,
     slowdown: f64,
+    precision: f64,
     seconds: f64,
     rng: &mut ChaCha8Rng,
 ) -> Result<Comparison> {
@@ -177,20 +182,23 @@ fn compare(
     }
     contest.warm_up(Duration::from_secs_f64(WARM_UP.min(seconds / 10.0)))?;
     let rounds = Instant::now();
-    while {
+    let ratio = loop {
         contest.round()?;
-        let enough = contest.contestants[0].samples.len() >= LEAST_ROUNDS;
-        let spent = begin.elapsed().as_secs_f64() >= seconds || rounds.elapsed().as_secs_f64() >= LEAST_SECONDS;
-        !(enough && spent)
-    } {}
-    for contestant in &contest.contestants {
-        if let Some(fault) = &contestant.fault {
-            anyhow::bail!("'{}' gives wrong answers: {fault}", variant.name);
+        if let Some(fault) = contest.contestants.iter().find_map(|contestant| contestant.fault.as_ref()) {
+            bail!("'{}' gives wrong answers: {fault}", variant.name);
         }
-    }
-    let [first, second] = [0, 1].map(|at| &contest.contestants[at].samples);
-    let ratios: Vec<_> = second.iter().zip(first).map(|(second, first)| second / first).collect();
-    Ok(Comparison { slowdown, ratio: estimate(&ratios, rng), seconds: rounds.elapsed().as_secs_f64() })
+        let [first, second] = [0, 1].map(|at| &contest.contestants[at].samples);
+        if first.len() < LEAST_ROUNDS {
+            continue;
+        }
+        let ratios: Vec<_> = second.iter().zip(first).map(|(second, first)| second / first).collect();
+        let ratio = estimate(&ratios, rng);
+        let precise = ratio.resolution() <= precision && rounds.elapsed().as_secs_f64() >= LEAST_SECONDS;
+        if precise || begin.elapsed().as_secs_f64() >= seconds {
+            break ratio;
+        }
+    };
+    Ok(Comparison { slowdown, ratio, seconds: rounds.elapsed().as_secs_f64() })
 }
 
 #[cfg(test)]
@@ -201,7 +209,7 @@ mod tests {
     fn a_gross_slowdown_is_found() {
         let fixture = crate::bench::measure::tests::small_fixture();
         let variant = crate::registry::find("scalar").unwrap();
-        let options = Options { comparisons: 2, injected: 2, max_seconds: 1.0, seed: 3 };
+        let options = Options { comparisons: 2, injected: 2, max_seconds: 1.0, precision: 0.01, seed: 3 };
         let found = selftest(&fixture, variant, &options, &mut ()).unwrap();
         assert_eq!((found.comparisons, found.power.len()), (2, 3));
         assert!(found.power.iter().all(|power| power.comparisons == 2 && power.found <= 2));

@@ -27,7 +27,7 @@ use crate::{
 /// Rounds that are run even if the time is spent, since fewer have no interval worth the name.
 pub const LEAST_ROUNDS: usize = 10;
 /// And the seconds that they take at least: precision that was reached in a moment is that moment's only.
-pub const LEAST_SECONDS: f64 = 3.0;
+pub const LEAST_SECONDS: f64 = 2.0;
 /// The share of the time that is kept back for the report.
 const RESERVE: f64 = 0.02;
 /// Nor does the warm-up take more of it than this.
@@ -145,7 +145,7 @@ fn rounds(
     let begin = Instant::now();
     let mut round_seconds = Vec::new();
     let (mut reported, mut reporting) = (begin, Duration::ZERO);
-    let mut widest = f64::INFINITY;
+    let mut resolution = f64::INFINITY;
     let stopped = loop {
         contest.round()?;
         let elapsed = begin.elapsed().as_secs_f64();
@@ -161,16 +161,16 @@ fn rounds(
         }
         if reporting <= reported.elapsed().mul_f64(REPORTING) {
             let start = Instant::now();
-            let run = summary::run(&contest, entries, setting, &round_seconds, Stopped::Interrupted);
+            let (run, coarsest) = summary::run(&contest, entries, setting, &round_seconds, Stopped::Interrupted);
             observer.round_done(&run);
-            widest = summary::widest_interval(&run);
+            resolution = coarsest;
             (reported, reporting) = (Instant::now(), start.elapsed());
-            if enough && elapsed >= LEAST_SECONDS && widest <= setting.options.precision {
+            if enough && elapsed >= LEAST_SECONDS && resolution <= setting.options.precision {
                 break Stopped::Precision;
             }
         }
         // An interval narrows with the square root of the rounds.
-        let needed = elapsed * ((widest / setting.options.precision).powi(2) - 1.0);
+        let needed = elapsed * ((resolution / setting.options.precision).powi(2) - 1.0);
         let seconds_left = needed.clamp(0.0, left);
         observer.progress(&Progress {
             phase: Phase::Rounds,
@@ -179,5 +179,5 @@ fn rounds(
             seconds_left: Some(seconds_left),
         });
     };
-    Ok(summary::run(&contest, entries, setting, &round_seconds, stopped))
+    Ok(summary::run(&contest, entries, setting, &round_seconds, stopped).0)
 }

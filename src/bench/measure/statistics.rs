@@ -20,6 +20,11 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// Half the width of the interval of 99 %, as a share of the value: the smallest difference that will be called.
+    pub fn resolution(&self) -> f64 {
+        (self.certain.1 - self.certain.0) / 2.0 / self.value
+    }
+
     /// Whether this ratio is of two different things. A table holds many ratios, and one in twenty would be called different
     /// by its interval of 95 % where nothing differs; so 1 must lie outside of that of 99 %.
     pub fn differs_from_one(&self) -> bool {

@@ -42,33 +42,28 @@ pub struct Setting {
     pub smaller: Vec<SizeResult>,
 }
 
-/// The half-width of the widest interval of a ratio.
-pub fn widest_interval(run: &Run) -> f64 {
-    let half_width =
-        |variant: &VariantResult| Some((variant.ratio_high? - variant.ratio_low?) / 2.0 / variant.speedup?);
-    run.variants.iter().filter_map(half_width).fold(0.0, f64::max)
-}
-
-/// What the contest found so far.
+/// What the contest found so far, and the coarsest [resolution](Estimate::resolution) of a ratio in it.
 pub fn run(
     contest: &Contest<'_>,
     entries: &[Entry],
     setting: &Setting,
     round_seconds: &[f64],
     stopped: Stopped,
-) -> Run {
+) -> (Run, f64) {
     let mut rng = ChaCha8Rng::seed_from_u64(setting.options.seed);
     let roofline = &contest.contestants[0].samples;
     let baseline = contest.find(BASELINE).filter(|contestant| contestant.is_right());
     let mut warnings = Load::now().warnings(&setting.load, setting.machine.cores);
     warnings.extend(baseline.and_then(noise_warning));
-    let mut variants = Vec::new();
+    let (mut variants, mut coarsest) = (Vec::new(), 0.0f64);
     for entry in entries {
         let mut result = untimed(entry, contest);
         if let Some(contestant) = contest.find(&result.name).filter(|_| result.status == Status::Ok) {
             add_times(&mut result, contestant, setting.fixture.num_base);
             if let Some(baseline) = baseline {
-                add_ratio(&mut result, &ratio(&baseline.samples, &contestant.samples, &mut rng));
+                let ratio = ratio(&baseline.samples, &contestant.samples, &mut rng);
+                add_ratio(&mut result, &ratio);
+                coarsest = coarsest.max(ratio.resolution());
             }
             let share = ratio(roofline, &contestant.samples, &mut rng);
             result.roofline_share = Some(share.value);
@@ -110,7 +105,7 @@ pub fn run(
         });
         run.sizes = sizes;
     }
-    run
+    (run, coarsest)
 }
 
 fn protocol(setting: &Setting, round_seconds: &[f64], stopped: Stopped) -> Protocol {

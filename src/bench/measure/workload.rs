@@ -11,15 +11,17 @@ use anyhow::{Context, Result};
 use super::{Observer, Phase, Progress, interrupted};
 use crate::{
     Codebook, DIM, TOP_K,
-    bench::{fixture::Fixture, reference},
+    bench::{
+        fixture::Fixture,
+        reference,
+        threads::num_threads,
+        verify::{Judge, RECALL_TOLERANCE, same},
+    },
     registry::Fidelity,
 };
 
 /// The nearest codes to one query, as [`Scanner::search`](crate::registry::Scanner::search) returns them.
 pub type Answer = Vec<(u32, f32)>;
-
-/// How much recall an approximate variant may lose against the exact answer.
-const RECALL_TOLERANCE: f64 = 0.005;
 
 /// A data set with the answers of the reference.
 pub struct Workload<'a> {
@@ -56,13 +58,11 @@ impl<'a> Workload<'a> {
 
     /// Why `answers`, one for each query, are not what a variant of that fidelity may give; none if they are right.
     pub fn fault(&self, answers: &[Answer], fidelity: Fidelity) -> Option<String> {
-        if fidelity == Fidelity::Exact {
-            let wrong = |(right, given): &(&Answer, &Answer)| !identical(right, given);
-            let (query, (right, given)) = self.answers.iter().zip(answers).enumerate().find(|(_, pair)| wrong(pair))?;
-            return Some(format!("query {query}: {}", difference(right, given)));
-        }
-        if let Some(query) = (0..answers.len()).find(|&query| !self.is_well_formed(&answers[query])) {
-            return Some(format!("query {query}: not the ids of {} different codes", self.answers[query].len()));
+        let judge = Judge { fidelity, num_vectors: self.fixture.num_base() };
+        for (query, (answer, right)) in answers.iter().zip(&self.answers).enumerate() {
+            if let Err(what) = judge.answer(answer, right, self.k) {
+                return Some(format!("query {query}: {what}"));
+            }
         }
         let (exact, given) = (self.recall(&self.answers)?, self.recall(answers)?);
         (given < exact - RECALL_TOLERANCE).then(|| {
@@ -77,40 +77,8 @@ impl<'a> Workload<'a> {
 
     /// The share of queries with the reference's answer.
     pub fn agreement(&self, answers: &[Answer]) -> f64 {
-        let agreeing = self.answers.iter().zip(answers).filter(|(right, given)| identical(right, given)).count();
+        let agreeing = self.answers.iter().zip(answers).filter(|(right, given)| same(given, right).is_ok()).count();
         agreeing as f64 / answers.len() as f64
-    }
-
-    fn is_well_formed(&self, answer: &Answer) -> bool {
-        let mut ids: Vec<_> = answer.iter().map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.len() == self.k.min(self.fixture.num_base())
-            && ids.last().is_some_and(|&last| (last as usize) < self.fixture.num_base())
-    }
-}
-
-/// Whether two answers have the same ids and the same distance bits.
-pub fn identical(a: &[(u32, f32)], b: &[(u32, f32)]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && a.1.to_bits() == b.1.to_bits())
-}
-
-/// The first place where two answers differ, in words.
-pub fn difference(right: &[(u32, f32)], given: &[(u32, f32)]) -> String {
-    if right.len() != given.len() {
-        return format!("{} neighbours instead of {}", given.len(), right.len());
-    }
-    let differ = |place: &usize| !identical(&right[*place..=*place], &given[*place..=*place]);
-    match (0..right.len()).find(differ) {
-        None => "no difference".to_owned(),
-        Some(place) => format!(
-            "place {} is id {} at {:?}, not id {} at {:?}",
-            place + 1,
-            given[place].0,
-            given[place].1,
-            right[place].0,
-            right[place].1
-        ),
     }
 }
 
@@ -126,10 +94,9 @@ fn reference_answers(fixture: &Fixture, k: usize, observer: &mut dyn Observer) -
             done.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(total);
     let mut answers = vec![Vec::new(); total];
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..num_threads().min(total)).map(|_| scope.spawn(work)).collect();
         while !workers.iter().all(|worker| worker.is_finished()) {
             let share = done.load(Ordering::Relaxed) as f64 / total as f64;
             observer.progress(&Progress::new(Phase::Reference, "", share));
