@@ -1,8 +1,8 @@
-//! New numbers for centroids, so that neighbouring numbers are similar centroids.
+//! Similar things side by side: centroids under neighbouring numbers, groups merged into fewer.
 //!
-//! Then the top bits of a code name a group of similar centroids, and the smallest table entry of the group bounds the
-//! code's entry from below, tightly: a LUT of 64, 32 or 16 entries can stand in for one of 256. The idea is PQ Fast Scan's
-//! optimized assignment of centroid indexes (André, Kermarrec, Le Scouarnec, VLDB 2015).
+//! Where neighbouring numbers are similar centroids, the top bits of a code name a group of similar ones, and the smallest
+//! table entry of the group bounds the code's entry from below, tightly: a LUT of 64, 32 or 16 entries can stand in for one
+//! of 256. The idea is PQ Fast Scan's optimized assignment of centroid indexes (André, Kermarrec, Le Scouarnec, VLDB 2015).
 
 use crate::{Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM};
 
@@ -10,8 +10,14 @@ use crate::{Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM};
 pub fn similar_centroids_together(codebook: &Codebook) -> Box<[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]> {
     let mut order = Box::new([[0; NUM_CENTROIDS]; NUM_SUB_VECTORS]);
     for (m, row) in order.iter_mut().enumerate() {
-        *row = std::array::from_fn(|k| k as u8);
-        bisect(codebook.centroids(m), row);
+        let mut members: Vec<Weighted> = codebook
+            .centroids(m)
+            .iter()
+            .enumerate()
+            .map(|(k, centroid)| Weighted { number: k as u8, weight: 1.0, point: centroid.map(f64::from) })
+            .collect();
+        bisect(&mut members);
+        row.iter_mut().zip(members).for_each(|(new, member)| *new = member.number);
     }
     order
 }
@@ -27,59 +33,141 @@ pub fn inverse(order: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Box<[[u8; NUM_
     labels
 }
 
-fn bisect(centroids: &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS], members: &mut [u8]) {
+/// Row-major `codes` `[n][16]` with every code `c` of sub-quantizer `m` written as `labels[m][c]`.
+pub fn renumbered(codes: &[u8], labels: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Vec<[u8; NUM_SUB_VECTORS]> {
+    let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
+    rows.iter().map(|row| std::array::from_fn(|m| labels[m][usize::from(row[m])])).collect()
+}
+
+/// A point of a sub-space with its number and how much it counts.
+#[derive(Clone, Debug)]
+pub struct Weighted {
+    /// Number of the centroid or group.
+    pub number: u8,
+    /// How often it occurs.
+    pub weight: f64,
+    /// Where it is.
+    pub point: [f64; SUB_VECTOR_DIM],
+}
+
+fn bisect(members: &mut [Weighted]) {
     if members.len() < 2 {
         return;
     }
-    let direction = principal_direction(centroids, members);
-    let along = |&k: &u8| -> f64 { dot(&centroids[usize::from(k)].map(f64::from), &direction) };
-    members.sort_by(|a, b| along(a).total_cmp(&along(b)));
+    sort_along_principal_direction(members);
     let (lower, upper) = members.split_at_mut(members.len() / 2);
-    bisect(centroids, lower);
-    bisect(centroids, upper);
+    bisect(lower);
+    bisect(upper);
 }
 
-/// The direction in which `members` spread most, by power iteration; any direction serves, a good one filters better.
-fn principal_direction(centroids: &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS], members: &[u8]) -> [f64; SUB_VECTOR_DIM] {
-    const ITERATIONS: usize = 30;
-    let points: Vec<[f64; SUB_VECTOR_DIM]> =
-        members.iter().map(|&k| centroids[usize::from(k)].map(f64::from)).collect();
-    let mean: [f64; SUB_VECTOR_DIM] =
-        std::array::from_fn(|d| points.iter().map(|point| point[d]).sum::<f64>() / points.len() as f64);
-    let centred: Vec<[f64; SUB_VECTOR_DIM]> =
-        points.iter().map(|point| std::array::from_fn(|d| point[d] - mean[d])).collect();
-    // Unequal parts, so that no symmetry of the data is orthogonal to the start.
-    let mut direction: [f64; SUB_VECTOR_DIM] = std::array::from_fn(|d| 1.0 + d as f64 / 16.0);
-    for _ in 0..ITERATIONS {
-        let mut next = [0.0; SUB_VECTOR_DIM];
-        for point in &centred {
-            let along = dot(point, &direction);
-            next.iter_mut().zip(point).for_each(|(sum, part)| *sum += along * part);
+/// Merges `members`, at least one, into at most `max_groups` of at most `max_members` each, so that their weighted variance
+/// is small: the group that spreads most is cut in two where that helps most, until there are enough.
+///
+/// # Panics
+/// There are more than `max_groups · max_members`.
+pub fn merge(members: Vec<Weighted>, max_groups: usize, max_members: usize) -> Vec<Vec<Weighted>> {
+    assert!(members.len() <= max_groups * max_members, "{} are too many to merge", members.len());
+    let mut groups = vec![members];
+    while groups.len() < max_groups && groups.iter().any(|group| group.len() > 1) {
+        // Cuts that groups over the limit still need: when no others are left, only they are cut, and only where it counts.
+        let needed: usize = groups.iter().map(|group| group.len().div_ceil(max_members) - 1).sum();
+        let urgent = groups.len() + needed >= max_groups;
+        let least = if urgent { max_members } else { 1 };
+        let Some(widest) = (0..groups.len())
+            .filter(|&at| groups[at].len() > least)
+            .max_by(|&a, &b| spread(&groups[a]).total_cmp(&spread(&groups[b])))
+        else {
+            break;
+        };
+        let mut lower = groups.swap_remove(widest);
+        sort_along_principal_direction(&mut lower);
+        let whole = lower.len().div_ceil(max_members);
+        let cut = (1..lower.len())
+            .filter(|&cut| !urgent || cut.div_ceil(max_members) + (lower.len() - cut).div_ceil(max_members) == whole)
+            .min_by(|&a, &b| {
+                let spreads = |cut| spread(&lower[..cut]) + spread(&lower[cut..]);
+                spreads(a).total_cmp(&spreads(b))
+            })
+            .unwrap_or(max_members);
+        let upper = lower.split_off(cut);
+        groups.extend([lower, upper]);
+    }
+    groups
+}
+
+/// Weighted sum of squared distances from the mean.
+fn spread(members: &[Weighted]) -> f64 {
+    let weight: f64 = members.iter().map(|member| member.weight).sum();
+    let mut total = 0.0;
+    for d in 0..SUB_VECTOR_DIM {
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for member in members {
+            sum += member.weight * member.point[d];
+            squares += member.weight * member.point[d] * member.point[d];
         }
-        let length = dot(&next, &next).sqrt();
-        if !(length.is_normal()) {
+        total += squares - sum * sum / weight;
+    }
+    total
+}
+
+fn sort_along_principal_direction(members: &mut [Weighted]) {
+    let points: Vec<_> = members.iter().map(|member| member.point.map(|part| part as f32)).collect();
+    let weights: Vec<_> = members.iter().map(|member| member.weight as f32).collect();
+    let direction = principal_direction(&points, &weights);
+    let along = |member: &Weighted| -> f64 { member.point.iter().zip(direction).map(|(p, d)| p * f64::from(d)).sum() };
+    members.sort_by(|a, b| along(a).total_cmp(&along(b)));
+}
+
+/// The direction in which weighted `points` spread most, by power iteration. Any direction serves its users, a good one
+/// better, so a few steps are enough, and points too far apart for f32 get one that is as good as another.
+pub(crate) fn principal_direction<const D: usize>(points: &[[f32; D]], weights: &[f32]) -> [f32; D] {
+    const STEPS: usize = 6;
+    let total: f32 = weights.iter().sum();
+    let mut mean = [0.0; D];
+    for (point, weight) in points.iter().zip(weights) {
+        mean.iter_mut().zip(point).for_each(|(mean, part)| *mean += weight / total * part);
+    }
+    // Unequal parts, so that no symmetry of the data is orthogonal to the start.
+    let mut direction: [f32; D] = std::array::from_fn(|d| 1.0 + (d % 7) as f32 / 16.0);
+    for _ in 0..STEPS {
+        let mut next = [0.0; D];
+        for (point, weight) in points.iter().zip(weights) {
+            let centred: [f32; D] = std::array::from_fn(|d| point[d] - mean[d]);
+            let along = weight * dot(&centred, &direction);
+            next.iter_mut().zip(&centred).for_each(|(sum, part)| *sum += along * part);
+        }
+        let length = next.iter().map(|&part| f64::from(part) * f64::from(part)).sum::<f64>().sqrt();
+        if !length.is_normal() {
             break;
         }
-        direction = next.map(|part| part / length);
+        direction = next.map(|part| (f64::from(part) / length) as f32);
     }
     direction
 }
 
-fn dot(a: &[f64; SUB_VECTOR_DIM], b: &[f64; SUB_VECTOR_DIM]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+fn dot<const D: usize>(a: &[f32; D], b: &[f32; D]) -> f32 {
+    // Eight sums, which are a vector's lanes.
+    let mut sums = [0.0; 8];
+    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    sums.iter().sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn neighbours_are_nearer_than_strangers() {
+    fn scattered_codebook() -> Codebook {
         let centroids: Vec<f32> =
             (0..16 * 256 * 8).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 20) as f32).collect();
-        let codebook = Codebook::new(&centroids).unwrap();
+        Codebook::new(&centroids).unwrap()
+    }
+
+    #[test]
+    fn neighbours_are_nearer_than_strangers() {
+        let codebook = scattered_codebook();
         let order = similar_centroids_together(&codebook);
-        let labels = inverse(&order);
         let spread = |order: &[u8]| -> f32 {
             let rows = codebook.centroids(3);
             order
@@ -92,6 +180,7 @@ mod tests {
         };
         let unordered: [u8; 256] = std::array::from_fn(|k| k as u8);
         assert!(spread(&order[3]) < 0.8 * spread(&unordered));
+        let labels = inverse(&order);
         for m in 0..NUM_SUB_VECTORS {
             for k in 0..=255u8 {
                 assert_eq!(labels[m][usize::from(order[m][usize::from(k)])], k);
@@ -105,6 +194,30 @@ mod tests {
             let mut seen = similar_centroids_together(&Codebook::new(&vec![value; 16 * 256 * 8]).unwrap())[0];
             seen.sort_unstable();
             assert_eq!(seen, std::array::from_fn(|k| k as u8));
+        }
+    }
+
+    #[test]
+    fn merging_keeps_everybody_and_both_limits() {
+        let codebook = scattered_codebook();
+        for (count, max_groups, max_members) in
+            [(1, 16, 8), (16, 16, 8), (17, 16, 8), (64, 16, 8), (128, 16, 8), (64, 8, 8)]
+        {
+            for outlier in [1.0, 1e20] {
+                let members: Vec<Weighted> = (0..count)
+                    .map(|k| Weighted {
+                        number: k as u8,
+                        weight: if k == 0 { outlier } else { 1.0 },
+                        point: codebook.centroids(0)[k]
+                            .map(|part| f64::from(part) * if k == 1 { outlier } else { 1.0 }),
+                    })
+                    .collect();
+                let groups = merge(members, max_groups, max_members);
+                assert!(groups.len() <= max_groups && groups.iter().all(|g| (1..=max_members).contains(&g.len())));
+                let mut seen: Vec<_> = groups.iter().flatten().map(|member| usize::from(member.number)).collect();
+                seen.sort_unstable();
+                assert!(seen.into_iter().eq(0..count));
+            }
         }
     }
 }

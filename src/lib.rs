@@ -29,13 +29,17 @@
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod blocks;
+pub mod byte_vector;
 pub mod cpu;
 mod error;
 pub mod filter;
 pub mod grouping;
 pub mod kernels;
+pub mod leading;
 pub mod lut;
 pub mod memory;
+pub mod nibbles;
+pub mod ordered;
 pub mod registry;
 pub mod table;
 pub mod top_k;

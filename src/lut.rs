@@ -32,7 +32,7 @@ pub struct FilterTable<const G: usize> {
 struct Minima<const G: usize>([[f32; G]; NUM_SUB_VECTORS]);
 
 /// More than all the rounding in a sum of 16 entries, in the scale and in the scaling of an entry, as a share of the value.
-const ROUNDING: f64 = 1.0 / (1 << 18) as f64;
+pub(crate) const ROUNDING: f64 = 1.0 / (1 << 18) as f64;
 
 impl<const G: usize> FilterTable<G> {
     /// Finds the minima of `table`, which holds no NaN.

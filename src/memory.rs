@@ -11,7 +11,7 @@ use std::{
     slice,
 };
 
-use crate::blocks::Block;
+use crate::{blocks::Block, nibbles::NibbleBlock};
 
 /// The size of a huge page on x86-64, and on aarch64 with pages of 4 KiB.
 pub const HUGE_PAGE: usize = 2 << 20;
@@ -34,6 +34,8 @@ unsafe impl Plain for u32 {}
 unsafe impl Plain for f32 {}
 // SAFETY: an array of bytes.
 unsafe impl Plain for Block {}
+// SAFETY: an array of bytes.
+unsafe impl Plain for NibbleBlock {}
 // SAFETY: zeros are a value of every element, and no element owns anything.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
@@ -126,6 +128,24 @@ impl<T: Plain + fmt::Debug> fmt::Debug for HugeVec<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
+}
+
+/// Asks for the cache line that `at` is in. A hint: it reads nothing and faults on nothing.
+#[inline(always)]
+pub fn prefetch<T>(at: &T) {
+    let at: *const T = at;
+    // SAFETY: SSE is part of the architecture, and prefetching any address is allowed.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    // SAFETY: `prfm` touches neither registers nor memory, at any address.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = at;
 }
 
 #[cfg(test)]

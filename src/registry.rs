@@ -33,7 +33,7 @@ impl fmt::Display for Fidelity {
 }
 
 /// A list of codes, prepared the way one variant wants them. Variants implement it; users hold a [`Scanner`].
-pub trait Scan: Send + Sync {
+pub trait Scan: CloneScan + Send + Sync {
     /// Offers every code's distance from `query` that can still be among the nearest to `top`, ids from 0 in the order of
     /// the row-major codes. `query` is finite.
     fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap);
@@ -47,6 +47,19 @@ pub trait Scan: Send + Sync {
 
     /// Bytes that the prepared list holds.
     fn memory_bytes(&self) -> usize;
+}
+
+/// What [`Scan`] asks for beyond itself: `Clone`, in a form that a `dyn Scan` can have.
+#[diagnostic::on_unimplemented(message = "`{Self}` must be `Clone`, so that a prepared list can be copied")]
+pub trait CloneScan {
+    /// A copy, in memory of its own.
+    fn boxed_clone(&self) -> Box<dyn Scan>;
+}
+
+impl<S: Scan + Clone + 'static> CloneScan for S {
+    fn boxed_clone(&self) -> Box<dyn Scan> {
+        Box::new(self.clone())
+    }
 }
 
 /// Prepares a [`Scan`] from a codebook and row-major codes `[n][16]`, or declines with [`Error::Declined`].
@@ -190,6 +203,12 @@ pub struct Scanner {
 impl fmt::Debug for Scanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Scanner({}, {} codes)", self.variant.name, self.num_vectors)
+    }
+}
+
+impl Clone for Scanner {
+    fn clone(&self) -> Self {
+        Scanner { scan: self.scan.boxed_clone(), ..*self }
     }
 }
 

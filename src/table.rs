@@ -6,10 +6,9 @@
 
 use multiversion::target;
 
-use crate::{
-    DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
-    cpu::{self, Feature},
-};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::{self, Feature};
+use crate::{DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM};
 
 /// `[m][k]`: squared L2 distance of the query's part `m` to centroid `k` of sub-quantizer `m`.
 pub type DistanceTable = [[f32; NUM_CENTROIDS]; NUM_SUB_VECTORS];

@@ -34,6 +34,7 @@ mod kernel {
 
     const GROUPS: usize = 16;
 
+    #[derive(Clone)]
     struct Avx2Pshufb {
         codebook: Codebook,
         codes: BlockedCodes,

@@ -31,6 +31,7 @@ mod kernel {
         registry::Scan,
     };
 
+    #[derive(Clone)]
     struct Avx512Vbmi {
         codebook: Codebook,
         codes: BlockedCodes,

@@ -19,6 +19,7 @@ register! {
     probe: probe,
 }
 
+#[derive(Clone)]
 struct Scalar {
     centroids: Vec<f32>,
     codes: Vec<u8>,

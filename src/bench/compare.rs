@@ -12,7 +12,7 @@ use rand::{SeedableRng, rngs::ChaCha8Rng};
 use serde::Serialize;
 
 use super::{
-    measure::statistics::{Estimate, estimate_quotient, geomean},
+    measure::statistics::{Estimate, estimate_ratio, geomean},
     run::{Run, Status, VariantResult},
 };
 
@@ -178,11 +178,11 @@ fn compared(first: &Run, before: &VariantResult, run_name: &str, run: &Run) -> C
         return unknown(Some(after), reason);
     };
     let mut rng = ChaCha8Rng::seed_from_u64(first.protocol.seed);
-    let ratio = estimate_quotient(&new, &old, &mut rng);
+    let ratio = estimate_ratio(&new, &old, &mut rng);
     Compared {
         verdict: verdict(&ratio, first.protocol.precision.max(run.protocol.precision)),
         reason: None,
-        ratio: Some(ratio.median),
+        ratio: Some(ratio.value),
         ratio_low: Some(ratio.low),
         ratio_high: Some(ratio.high),
         ..unknown(Some(after), String::new())

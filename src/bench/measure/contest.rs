@@ -3,6 +3,10 @@
 //! - **A round** gives every contestant one turn, in a fresh random order, so that drift hits all alike. A turn answers the
 //!   round's queries one after the other. A round takes a tenth of a second, for a few hundred rounds a minute; where all
 //!   queries would take longer, each round has a part of them, and the parts rotate through all queries evenly.
+//! - **Memory moves.** Before each round all prepared codes are copied to another place. Which pages a list happens to lie
+//!   on decides what collides in the caches; that alone makes two copies of one variant differ by some percent, all run
+//!   long. With a new place for each round it is a part of the noise that the interval covers (the idea is Stabilizer's:
+//!   Curtsinger and Berger, ASPLOS 2013).
 //! - **A sample** is the geometric mean of a turn's times. A part of the queries can be easier or harder than the whole;
 //!   that is corrected by the times that the contestant's first pass over all queries took. As every query has its turn
 //!   equally often, the correction takes spread away but favours nobody, however noisy the first pass was.
@@ -15,7 +19,7 @@ use std::{
 };
 
 use anyhow::Result;
-use rand::{rngs::ChaCha8Rng, seq::SliceRandom};
+use rand::{RngExt, rngs::ChaCha8Rng, seq::SliceRandom};
 
 use super::{
     roofline::Reader,
@@ -29,6 +33,10 @@ use crate::{
 
 /// How long a round should take, in ns.
 const ROUND_NS: f64 = 1e8;
+/// How many times as long as the move to another place in memory the rest of a round is at least.
+const RELOCATION_FACTOR: f64 = 4.0;
+/// Bytes by which small lists are shifted in memory at most.
+const LARGEST_SPACER: usize = 64 << 10;
 /// The first pass corrects by no more than this factor, lest one interrupted call spoils many samples.
 const LARGEST_CORRECTION: f64 = 4.0;
 
@@ -87,6 +95,16 @@ impl Contestant {
         Contestant { slowdown: share, ..self }
     }
 
+    /// Moves the codes to another place in memory.
+    fn relocate(&mut self, rng: &mut ChaCha8Rng) {
+        let spacer = vec![0u8; rng.random_range(0..LARGEST_SPACER)];
+        self.work = match &self.work {
+            Work::Search(scanner) => Work::Search(scanner.clone()),
+            Work::Read(reader) => Work::Read(reader.clone()),
+        };
+        black_box(spacer);
+    }
+
     /// The variant, unless this is the roofline.
     pub fn variant(&self) -> Option<&'static Variant> {
         match &self.work {
@@ -141,6 +159,8 @@ pub struct Contest<'a> {
     order: Vec<usize>,
     /// How many queries the rounds have come to.
     position: usize,
+    /// What moving all contestants took the last time, in ns.
+    relocation_ns: f64,
     batch: usize,
     /// Read before each call to drive the codes out of the caches.
     evict: Option<Reader>,
@@ -152,7 +172,7 @@ impl<'a> Contest<'a> {
     pub fn new(workload: &'a Workload<'a>, batch: usize, evict: Option<Reader>, mut rng: ChaCha8Rng) -> Contest<'a> {
         let mut order: Vec<_> = (0..workload.num_queries()).collect();
         order.shuffle(&mut rng);
-        Contest { workload, contestants: Vec::new(), order, position: 0, batch, evict, rng }
+        Contest { workload, contestants: Vec::new(), order, position: 0, relocation_ns: 0.0, batch, evict, rng }
     }
 
     /// What all of them face.
@@ -214,6 +234,11 @@ impl<'a> Contest<'a> {
     pub fn round(&mut self) -> Result<()> {
         let mut turns: Vec<_> = (0..self.contestants.len()).filter(|&at| self.contestants[at].is_right()).collect();
         turns.shuffle(&mut self.rng);
+        let start = Instant::now();
+        for &at in &turns {
+            self.contestants[at].relocate(&mut self.rng);
+        }
+        self.relocation_ns = start.elapsed().as_nanos() as f64;
         let calls = self.calls_a_turn(&turns);
         for contestant in turns {
             self.turn(contestant, calls)?;
@@ -227,7 +252,8 @@ impl<'a> Contest<'a> {
         let evict_ns = self.evict.as_ref().map_or(0.0, |reader| reader.bytes() as f64 / 5.0);
         let call_ns = |&at: &usize| evict_ns + self.contestants[at].first_pass_ns * self.batch as f64;
         let all_ns: f64 = turns.iter().map(call_ns).sum();
-        ((ROUND_NS / all_ns) as usize).clamp(1, self.order.len().div_ceil(self.batch))
+        let round_ns = ROUND_NS.max(self.relocation_ns * RELOCATION_FACTOR);
+        ((round_ns / all_ns) as usize).clamp(1, self.order.len().div_ceil(self.batch))
     }
 
     fn turn(&mut self, at: usize, calls: usize) -> Result<()> {

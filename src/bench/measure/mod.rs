@@ -198,3 +198,135 @@ fn first_codes(fixture: &Fixture, num_base: usize) -> Fixture {
     let codes = fixture.codes[..num_base * NUM_SUB_VECTORS].to_vec();
     Fixture { codes, truth: None, ..fixture.clone() }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{
+        DIM, NUM_CENTROIDS, TopKHeap,
+        bench::{fixture::Source, run::Status},
+        registry::{Fidelity, Scan},
+    };
+
+    pub fn small_fixture() -> Fixture {
+        let spread = |i: usize, step: usize| (i * step % 251) as u8;
+        Fixture {
+            name: "small".to_owned(),
+            source: Source::Synthetic,
+            codes: (0..300 * NUM_SUB_VECTORS).map(|i| spread(i, 7919)).collect(),
+            centroids: (0..NUM_CENTROIDS * DIM).map(|i| f32::from(spread(i, 104_729))).collect(),
+            queries: (0..5).map(|q| std::array::from_fn(|d| f32::from(spread(q * DIM + d, 31)))).collect(),
+            truth: None,
+        }
+    }
+
+    fn quick() -> Options {
+        Options { max_seconds: 0.3, ..Options::default() }
+    }
+
+    #[test]
+    fn every_variant_is_in_the_run_and_the_fastest_is_first() {
+        let run = measure(&small_fixture(), &registry::all(), &quick(), &mut ()).unwrap();
+        assert_eq!(run.variants.len(), registry::all().len());
+        assert!(run.rounds > 0 && run.round_seconds.len() == run.rounds && run.roofline_samples.len() == run.rounds);
+        let measured: Vec<_> = run.variants.iter().filter(|variant| variant.status == Status::Ok).collect();
+        assert!(measured.iter().any(|variant| variant.name == BASELINE && variant.speedup == Some(1.0)));
+        assert_eq!(measured[0].rank, Some(1));
+        assert!(measured.is_sorted_by_key(|variant| variant.rank));
+        for variant in measured {
+            assert_eq!((variant.samples.len(), variant.agreement), (run.rounds, Some(1.0)), "{}", variant.name);
+            assert!(variant.ratio_low <= variant.speedup && variant.speedup <= variant.ratio_high);
+            assert!(variant.p50_ns <= variant.p99_ns && variant.p99_ns <= variant.max_ns);
+        }
+    }
+
+    /// Right the first `0` times that it is asked, then wrong.
+    #[derive(Clone)]
+    struct Forgetful(std::sync::Arc<std::sync::atomic::AtomicUsize>, Vec<u8>, crate::Codebook);
+
+    impl Scan for Forgetful {
+        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
+            let asked = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let table = self.2.distance_table(query);
+            for (id, row) in self.1.as_chunks::<NUM_SUB_VECTORS>().0.iter().enumerate() {
+                let distance =
+                    row.iter().zip(&table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
+                top.push(id as u32, if asked < 20 { distance } else { distance + 1.0 });
+            }
+        }
+
+        fn memory_bytes(&self) -> usize {
+            self.1.len()
+        }
+    }
+
+    static FORGETFUL: Variant = Variant::new("forgetful", "", "", Fidelity::Exact, 0)
+        .running(|codebook, codes| Ok(Box::new(Forgetful(Default::default(), codes.to_vec(), codebook.clone()))), None);
+    static DECLINING: Variant = Variant::new("declining", "", "", Fidelity::Exact, 0)
+        .running(|_, _| Err(crate::Error::Declined("too few codes".to_owned())), None);
+    static FOREIGN: Variant = Variant::new("foreign", "", "", Fidelity::Exact, 0).requiring(Some("pdp11"), &[]);
+
+    #[test]
+    fn wrong_under_the_clock_is_wrong_and_what_cannot_run_is_skipped() {
+        let run = measure(&small_fixture(), &[&FORGETFUL, &DECLINING, &FOREIGN], &quick(), &mut ()).unwrap();
+        let of = |name: &str| run.variants.iter().find(|variant| variant.name == name).unwrap();
+        assert_eq!(of("scalar").status, Status::Ok);
+        assert_eq!((of("forgetful").status, of("forgetful").ns_per_query), (Status::Wrong, None));
+        assert!(of("forgetful").reason.as_ref().unwrap().contains("while it was timed"));
+        assert_eq!(
+            (of("declining").status, of("declining").reason.as_deref()),
+            (Status::Skipped, Some("too few codes"))
+        );
+        assert_eq!((of("foreign").status, of("foreign").reason.as_deref()), (Status::Skipped, Some("needs pdp11")));
+    }
+
+    #[test]
+    fn batches_and_list_sizes_are_measured() {
+        let options = Options { batch: 3, sizes: vec![200, 64], ..quick() };
+        let run = measure(&small_fixture(), &[], &options, &mut ()).unwrap();
+        assert_eq!(run.sizes.iter().map(|size| size.num_base).collect::<Vec<_>>(), [64, 200]);
+        assert_eq!(run.fixture.num_base, 200);
+        assert!(run.sizes.iter().all(|size| size.variants[0].ns_per_query > Some(0.0)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let fixture = small_fixture();
+        for (options, word) in [
+            (Options { batch: 0, ..quick() }, "batch"),
+            (Options { k: 0, ..quick() }, "neighbour"),
+            (Options { max_seconds: 0.0, ..quick() }, "time"),
+            (Options { max_seconds: f64::NAN, ..quick() }, "time"),
+            (Options { precision: 0.0, ..quick() }, "precision"),
+            (Options { sizes: vec![64, 301], ..quick() }, "301 codes"),
+        ] {
+            let error = measure(&fixture, &[], &options, &mut ()).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    struct Impatient {
+        rounds: usize,
+        patience: usize,
+    }
+
+    impl Observer for Impatient {
+        fn round_done(&mut self, run: &Run) {
+            self.rounds = run.rounds;
+        }
+
+        fn interrupted(&self) -> bool {
+            self.rounds >= self.patience
+        }
+    }
+
+    #[test]
+    fn an_interruption_keeps_what_was_measured() {
+        let options = Options { max_seconds: 60.0, precision: 1e-9, ..Options::default() };
+        let run = measure(&small_fixture(), &[], &options, &mut Impatient { rounds: 0, patience: 2 }).unwrap();
+        assert_eq!(run.protocol.stopped, Stopped::Interrupted);
+        assert!(run.rounds >= 2 && run.variants[0].samples.len() == run.rounds);
+        let nothing = measure(&small_fixture(), &[], &options, &mut Impatient { rounds: 0, patience: 0 });
+        assert!(nothing.unwrap_err().to_string().contains("interrupted"));
+    }
+}

@@ -20,6 +20,7 @@ const TRIAL_NS: u128 = 2_000_000;
 type Read = unsafe fn(&[[u8; LINE]]) -> u64;
 
 /// Bytes to read, and the fastest way to read them.
+#[derive(Clone)]
 pub struct Reader {
     lines: HugeVec<[u8; LINE]>,
     read: Read,

@@ -1,1 +1,209 @@
-//! later
+//! How far the protocol can be trusted on this machine: does it call a difference where there is none, and does it find one
+//! that is known?
+//!
+//! A comparison is what a user would give to one pair: two copies of one variant, each with its own prepared codes, under
+//! two names, in rounds as in any measurement. In some the second copy is slowed down: each call spins for a given share of
+//! its own time, inside of the timed region.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Observer, Phase, Progress,
+    contest::{Contest, Contestant},
+    interrupted,
+    session::{LEAST_ROUNDS, LEAST_SECONDS},
+    statistics::{Estimate, estimate, median},
+    workload::Workload,
+};
+use crate::{
+    TOP_K,
+    bench::{
+        fixture::Fixture,
+        machine::Load,
+        run::{FixtureInfo, Machine, SCHEMA, version},
+    },
+    registry::Variant,
+};
+
+/// The slowdowns that are injected.
+const SLOWDOWNS: [f64; 3] = [0.01, 0.02, 0.05];
+/// Seconds of warm-up for each comparison, at most.
+const WARM_UP: f64 = 0.3;
+
+/// How much to test.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Comparisons of equals.
+    pub comparisons: usize,
+    /// Comparisons with each slowdown.
+    pub injected: usize,
+    /// Time for everything. No comparison gets more than it would get in a measurement.
+    pub max_seconds: f64,
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { comparisons: 100, injected: 40, max_seconds: 15.0 * 60.0, seed: 1 }
+    }
+}
+
+/// What the self-test found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Selftest {
+    pub schema: u32,
+    pub version: String,
+    /// When it began, RFC 3339, UTC.
+    pub started: String,
+    pub machine: Machine,
+    pub fixture: FixtureInfo,
+    /// The variant that was compared with itself.
+    pub variant: String,
+    /// Comparisons of equals, and in how many of them a difference was called.
+    pub comparisons: usize,
+    pub false_alarms: usize,
+    pub false_alarm_rate: f64,
+    /// How often each slowdown was found.
+    pub power: Vec<Power>,
+    /// Seconds that the rounds of a comparison took, median.
+    pub seconds_per_comparison: f64,
+    /// Half-width of the ratio's interval of 95 %, median over the comparisons.
+    pub half_width: f64,
+    pub total_seconds: f64,
+    pub warnings: Vec<String>,
+}
+
+/// How often a slowdown was found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Power {
+    /// Share of the time by which the second copy was slower.
+    pub slowdown: f64,
+    pub comparisons: usize,
+    pub found: usize,
+    pub found_rate: f64,
+}
+
+struct Comparison {
+    slowdown: f64,
+    ratio: Estimate,
+    seconds: f64,
+}
+
+/// Compares `variant` with itself on `fixture`. An interrupted test reports the comparisons that it made.
+///
+/// # Errors
+/// The variant can't run here or is wrong, or the observer interrupts before the first comparison is done.
+pub fn selftest(
+    fixture: &Fixture,
+    variant: &'static Variant,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Selftest> {
+    ensure!(options.comparisons > 0, "a self-test needs at least one comparison");
+    ensure!(options.max_seconds > 0.0, "the time to test is {} s; it must be above 0", options.max_seconds);
+    let (begin, started, load) = (Instant::now(), jiff::Timestamp::now(), Load::now());
+    let machine = Machine::here()?;
+    let workload = Workload::new(fixture, TOP_K, observer)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut planned = vec![0.0; options.comparisons];
+    planned.extend(SLOWDOWNS.iter().flat_map(|&slowdown| vec![slowdown; options.injected]));
+    // In random order, so that no slowdown has the quiet hours to itself.
+    planned.shuffle(&mut rng);
+    let mut done = Vec::new();
+    for (at, &slowdown) in planned.iter().enumerate() {
+        let left = options.max_seconds - begin.elapsed().as_secs_f64();
+        observer.progress(&Progress {
+            phase: Phase::Rounds,
+            variant: variant.name,
+            done: at as f64 / planned.len() as f64,
+            seconds_left: (at > 0).then(|| begin.elapsed().as_secs_f64() / at as f64 * (planned.len() - at) as f64),
+        });
+        if observer.interrupted() {
+            break;
+        }
+        done.push(compare(&workload, variant, slowdown, left / (planned.len() - at) as f64, &mut rng)?);
+    }
+    if done.is_empty() {
+        interrupted(observer)?;
+    }
+    let equals: Vec<_> = done.iter().filter(|comparison| comparison.slowdown == 0.0).collect();
+    let false_alarms = equals.iter().filter(|comparison| comparison.ratio.differs_from_one()).count();
+    Ok(Selftest {
+        schema: SCHEMA,
+        version: version(),
+        started: started.to_string(),
+        warnings: Load::now().warnings(&load, machine.cores),
+        machine,
+        fixture: fixture.info(),
+        variant: variant.name.to_owned(),
+        comparisons: equals.len(),
+        false_alarms,
+        false_alarm_rate: rate(false_alarms, equals.len()),
+        power: SLOWDOWNS.iter().map(|&slowdown| power(&done, slowdown)).collect(),
+        seconds_per_comparison: median(&done.iter().map(|comparison| comparison.seconds).collect::<Vec<_>>()),
+        half_width: median(&done.iter().map(|c| (c.ratio.high - c.ratio.low) / 2.0).collect::<Vec<_>>()),
+        total_seconds: begin.elapsed().as_secs_f64(),
+    })
+}
+
+fn power(done: &[Comparison], slowdown: f64) -> Power {
+    let injected: Vec<_> = done.iter().filter(|comparison| comparison.slowdown == slowdown).collect();
+    // Called faster is not found.
+    let found = injected.iter().filter(|c| c.ratio.differs_from_one() && c.ratio.value > 1.0).count();
+    Power { slowdown, comparisons: injected.len(), found, found_rate: rate(found, injected.len()) }
+}
+
+fn rate(count: usize, of: usize) -> f64 {
+    if of == 0 { 0.0 } else { count as f64 / of as f64 }
+}
+
+/// One comparison within `seconds`, preparation and all. The ratio is the second copy's time over the first one's.
+fn compare(
+    workload: &Workload<'_>,
+    variant: &'static Variant,
+    slowdown: f64,
+    seconds: f64,
+    rng: &mut ChaCha8Rng,
+) -> Result<Comparison> {
+    let begin = Instant::now();
+    let mut contest = Contest::new(workload, 1, None, ChaCha8Rng::from_rng(rng));
+    for slowdown in [0.0, slowdown] {
+        let scanner = variant.prepare(&workload.codebook, &workload.fixture.codes)?;
+        contest.enter(Contestant::search(scanner).slowed_down(slowdown), |_| Ok(()))?;
+    }
+    contest.warm_up(Duration::from_secs_f64(WARM_UP.min(seconds / 10.0)))?;
+    let rounds = Instant::now();
+    while {
+        contest.round()?;
+        let enough = contest.contestants[0].samples.len() >= LEAST_ROUNDS;
+        let spent = begin.elapsed().as_secs_f64() >= seconds || rounds.elapsed().as_secs_f64() >= LEAST_SECONDS;
+        !(enough && spent)
+    } {}
+    for contestant in &contest.contestants {
+        if let Some(fault) = &contestant.fault {
+            anyhow::bail!("'{}' gives wrong answers: {fault}", variant.name);
+        }
+    }
+    let [first, second] = [0, 1].map(|at| &contest.contestants[at].samples);
+    let ratios: Vec<_> = second.iter().zip(first).map(|(second, first)| second / first).collect();
+    Ok(Comparison { slowdown, ratio: estimate(&ratios, rng), seconds: rounds.elapsed().as_secs_f64() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gross_slowdown_is_found() {
+        let fixture = crate::bench::measure::tests::small_fixture();
+        let variant = crate::registry::find("scalar").unwrap();
+        let options = Options { comparisons: 2, injected: 2, max_seconds: 1.0, seed: 3 };
+        let found = selftest(&fixture, variant, &options, &mut ()).unwrap();
+        assert_eq!((found.comparisons, found.power.len()), (2, 3));
+        assert!(found.power.iter().all(|power| power.comparisons == 2 && power.found <= 2));
+    }
+}

@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// Rounds that are run even if the time is spent, since fewer have no interval worth the name.
-const LEAST_ROUNDS: usize = 10;
+pub const LEAST_ROUNDS: usize = 10;
 /// And the seconds that they take at least: precision that was reached in a moment is that moment's only.
-const LEAST_SECONDS: f64 = 1.0;
+pub const LEAST_SECONDS: f64 = 3.0;
 /// The share of the time that is kept back for the report.
 const RESERVE: f64 = 0.02;
 /// Nor does the warm-up take more of it than this.

@@ -71,7 +71,7 @@ pub fn run(
                 add_ratio(&mut result, &ratio(&baseline.samples, &contestant.samples, &mut rng));
             }
             let share = ratio(roofline, &contestant.samples, &mut rng);
-            result.roofline_share = Some(share.median);
+            result.roofline_share = Some(share.value);
             if share.low > 1.0 + ROOFLINE_TOLERANCE && !entry.variant.skips_codes {
                 warnings.push(format!(
                     "{} takes less time than reading all the codes and does not declare that it skips any: a fault of the \
@@ -192,7 +192,7 @@ fn add_times(result: &mut VariantResult, contestant: &Contestant, num_base: usiz
 }
 
 fn add_ratio(result: &mut VariantResult, ratio: &Estimate) {
-    result.speedup = Some(ratio.median);
+    result.speedup = Some(ratio.value);
     result.ratio_low = Some(ratio.low);
     result.ratio_high = Some(ratio.high);
 }
@@ -203,7 +203,8 @@ fn rank(variants: &mut [VariantResult], rng: &mut ChaCha8Rng) {
     variants.sort_by(|a, b| (a.status as u8).cmp(&(b.status as u8)).then(speed(b).total_cmp(&speed(a))));
     for at in 0..variants.iter().filter(|variant| variant.status == Status::Ok).count() {
         let (above, rest) = variants.split_at_mut(at);
-        let ties = above.last().is_some_and(|above| ratio(&rest[0].samples, &above.samples, rng).holds(1.0));
+        let tie = |above: &VariantResult| !ratio(&rest[0].samples, &above.samples, rng).differs_from_one();
+        let ties = above.last().is_some_and(tie);
         rest[0].rank = if ties { above.last().and_then(|above| above.rank) } else { Some(at + 1) };
     }
 }

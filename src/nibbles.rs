@@ -1,0 +1,127 @@
+//! Half the bytes: the high nibbles of blocked codes, two sub-quantizers a byte, and the exact filter over them.
+//!
+//! A 4-bit filter looks only at a code's high nibble, once similar centroids are [neighbours](crate::grouping). Stored apart,
+//! the nibbles of 64 vectors are 512 bytes, so a filter streams half of what reading the codes would. The whole codes lie
+//! beside them, row-major: what the filter leaves is scored from there, a cache line each, fetched ahead of time.
+
+use crate::{
+    DistanceTable, NUM_SUB_VECTORS, TopKHeap,
+    blocks::{BLOCK, lanes},
+    lut::{FilterLut, FilterTable},
+    memory::{HugeVec, prefetch},
+};
+
+/// Groups of centroids that a nibble can name.
+pub const GROUPS: usize = 16;
+/// Bytes that hold a vector's high nibbles.
+pub const PAIRS: usize = NUM_SUB_VECTORS / 2;
+
+/// The high nibbles of [`BLOCK`] vectors' codes, `[pair][lane]`: sub-quantizer `2 * pair` in a byte's low half, the next one
+/// in its high half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct NibbleBlock(pub [[u8; BLOCK]; PAIRS]);
+
+impl NibbleBlock {
+    /// Takes the nibbles of up to [`BLOCK`] row-major codes; the lanes beyond them are zero.
+    pub fn from_rows(rows: &[[u8; NUM_SUB_VECTORS]]) -> NibbleBlock {
+        let mut block = NibbleBlock([[0; BLOCK]; PAIRS]);
+        for (lane, row) in rows.iter().enumerate() {
+            for (pair, codes) in row.as_chunks::<2>().0.iter().enumerate() {
+                block.0[pair][lane] = codes[0] >> 4 | codes[1] & 0xf0;
+            }
+        }
+        block
+    }
+}
+
+/// A list of codes, whole and as nibbles.
+#[derive(Clone, Debug)]
+pub struct NibbleCodes {
+    blocks: HugeVec<NibbleBlock>,
+    rows: HugeVec<[u8; NUM_SUB_VECTORS]>,
+}
+
+/// What a kernel does: for each block the lanes that may be near, as bits. Lanes of padding may be set.
+pub trait Candidates: Fn(&FilterLut<GROUPS>, &[NibbleBlock], &mut [u64]) {}
+impl<F: Fn(&FilterLut<GROUPS>, &[NibbleBlock], &mut [u64])> Candidates for F {}
+
+/// Blocks between two looks at the threshold: enough to hide the cache misses of what is scored, few enough for L1.
+const AT_ONCE: usize = 16;
+
+impl NibbleCodes {
+    /// Copies `rows`, whose codes are numbered so that neighbours are similar.
+    pub fn new(rows: &[[u8; NUM_SUB_VECTORS]]) -> NibbleCodes {
+        let mut blocks = HugeVec::zeroed(rows.len().div_ceil(BLOCK));
+        blocks.iter_mut().zip(rows.chunks(BLOCK)).for_each(|(block, rows)| *block = NibbleBlock::from_rows(rows));
+        let mut copy = HugeVec::zeroed(rows.len());
+        copy.copy_from_slice(rows);
+        NibbleCodes { blocks, rows: copy }
+    }
+
+    /// Bytes that the list holds.
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.blocks) + self.rows.as_flattened().len()
+    }
+
+    /// Offers to `top` what `candidates` lets through.
+    #[inline(always)]
+    pub fn scan(&self, table: &DistanceTable, top: &mut TopKHeap, candidates: impl Candidates) {
+        let bounds = FilterTable::<GROUPS>::new(table);
+        let mut lut = FilterLut([[0; GROUPS]; NUM_SUB_VECTORS]);
+        let mut lut_threshold = f32::INFINITY;
+        let mut waiting = Waiting { ids: [0; AT_ONCE * BLOCK], count: 0 };
+        let mut at = 0;
+        while at < self.blocks.len() {
+            // A first block to find a threshold, then longer and longer stretches.
+            let blocks = &self.blocks[at..self.blocks.len().min(at + at.clamp(1, AT_ONCE))];
+            let mut near = [u64::MAX; AT_ONCE];
+            if lut_threshold < f32::INFINITY {
+                candidates(&lut, blocks, &mut near[..blocks.len()]);
+            }
+            // Those of the stretch before have arrived in L1 by now.
+            waiting.score(&self.rows, table, top);
+            for (block, &near) in near[..blocks.len()].iter().enumerate() {
+                let first = (at + block) * BLOCK;
+                waiting.add(&self.rows, first, near & lanes(self.rows.len() - first));
+            }
+            if lut_threshold == f32::INFINITY {
+                waiting.score(&self.rows, table, top);
+            }
+            if bounds.is_tighter(top.threshold(), lut_threshold) {
+                lut_threshold = top.threshold();
+                bounds.quantize(lut_threshold, &mut lut);
+            }
+            at += blocks.len();
+        }
+        waiting.score(&self.rows, table, top);
+    }
+}
+
+/// Candidates on the way from memory.
+struct Waiting {
+    ids: [u32; AT_ONCE * BLOCK],
+    count: usize,
+}
+
+impl Waiting {
+    #[inline(always)]
+    fn add(&mut self, rows: &[[u8; NUM_SUB_VECTORS]], first: usize, mut lanes: u64) {
+        while lanes != 0 {
+            let id = first + lanes.trailing_zeros() as usize;
+            lanes &= lanes - 1;
+            prefetch(&rows[id]);
+            self.ids[self.count] = id as u32;
+            self.count += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn score(&mut self, rows: &[[u8; NUM_SUB_VECTORS]], table: &DistanceTable, top: &mut TopKHeap) {
+        for &id in &self.ids[..std::mem::take(&mut self.count)] {
+            let row = &rows[id as usize];
+            let distance = row.iter().zip(table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
+            top.push(id, distance);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Portable code over blocked codes: the telling sub-quantizers first, the rest only for what they leave.
+//!
+//! No intrinsics: what the compiler makes of plain loops, compiled for several instruction sets through `multiversion`.
+//! With a load for each code and one for each table entry, loads limit it, so the win is in fewer look-ups: six leading
+//! sub-quantizers of the query bound a code's distance from below, and few codes need the other ten.
+
+use multiversion::target;
+
+use crate::{
+    Codebook, DIM, DistanceTable, Error, NUM_SUB_VECTORS, TopKHeap,
+    blocks::{BLOCK, Block, BlockedCodes},
+    cpu::{self, Feature},
+    leading::Leading,
+    register,
+    registry::{Fidelity, Scan},
+};
+
+register! {
+    name: "transposed",
+    summary: "blocked codes, portable: leading sub-quantizers bound the distance, candidates scored in f32",
+    requires: [],
+    fidelity: Fidelity::Exact,
+    rank: 20,
+    prepare: prepare,
+    probe: probe,
+}
+
+/// Sub-quantizers that are summed for every code.
+const LEADING: usize = 6;
+
+#[derive(Clone)]
+struct Transposed {
+    codebook: Codebook,
+    codes: BlockedCodes,
+}
+
+fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
+    Ok(Box::new(Transposed { codebook: codebook.clone(), codes: BlockedCodes::new(codes) }))
+}
+
+impl Scan for Transposed {
+    fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
+        let table = self.codebook.distance_table(query);
+        #[cfg(target_arch = "x86_64")]
+        if let Ok(features) = cpu::features() {
+            if features.has(Feature::Avx512bw) {
+                // SAFETY: the line above checked the feature.
+                return unsafe { scan_avx512(&table, &self.codes, top) };
+            }
+            if features.has(Feature::Avx2) {
+                // SAFETY: the line above checked the feature.
+                return unsafe { scan_avx2(&table, &self.codes, top) };
+            }
+        }
+        scan(&table, &self.codes, top);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.codes.memory_bytes()
+    }
+}
+
+#[target("x86_64+avx512f+avx512bw")]
+fn scan_avx512(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
+    scan(table, codes, top);
+}
+
+#[target("x86_64+avx2")]
+fn scan_avx2(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
+    scan(table, codes, top);
+}
+
+#[inline(always)]
+fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
+    let leading = Leading::<LEADING>::new(table);
+    for (at, block) in codes.blocks().iter().enumerate() {
+        let limit = leading.limit(top.threshold());
+        let sums = sums(table, block, leading.sub_quantizers);
+        let near = sums.iter().fold(0, |near, &sum| near + u32::from(sum <= limit));
+        if near == 0 {
+            continue;
+        }
+        let mut lanes = sums.iter().enumerate().fold(0, |lanes, (lane, &sum)| lanes | u64::from(sum <= limit) << lane);
+        lanes &= codes.lanes(at);
+        if near as usize > BLOCK / 4 {
+            let distances = self::sums(table, block, std::array::from_fn::<_, NUM_SUB_VECTORS, _>(|m| m));
+            push(top, at, lanes, |lane| distances[lane]);
+        } else {
+            push(top, at, lanes, |lane| block.distance(table, lane));
+        }
+    }
+}
+
+/// Each lane's sum over some sub-quantizers, in their order.
+#[inline(always)]
+fn sums<const E: usize>(table: &DistanceTable, block: &Block, sub_quantizers: [usize; E]) -> [f32; BLOCK] {
+    let mut sums = [0.0; BLOCK];
+    for m in sub_quantizers {
+        let entries = &table[m];
+        for (sum, &code) in sums.iter_mut().zip(&block.0[m]) {
+            *sum += entries[usize::from(code)];
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn push(top: &mut TopKHeap, block: usize, mut lanes: u64, distance: impl Fn(usize) -> f32) {
+    while lanes != 0 {
+        let lane = lanes.trailing_zeros() as usize;
+        lanes &= lanes - 1;
+        top.push((block * BLOCK + lane) as u32, distance(lane));
+    }
+}
+
+fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
+    let leading = Leading::<LEADING>::new(table);
+    let mut limit = leading.limit(top.threshold());
+    for (id, row) in codes.as_chunks::<NUM_SUB_VECTORS>().0.iter().enumerate() {
+        let bound = leading.sub_quantizers.iter().fold(0.0, |sum, &m| sum + table[m][usize::from(row[m])]);
+        if bound <= limit {
+            top.push(id as u32, (0..NUM_SUB_VECTORS).fold(0.0, |sum, m| sum + table[m][usize::from(row[m])]));
+            limit = leading.limit(top.threshold());
+        }
+    }
+}
