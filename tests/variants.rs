@@ -64,8 +64,10 @@ fn cases_before_a_guard_page(variant: &'static Variant) -> Result<(), Failed> {
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
 }
 
+/// An access before a buffer does not depend on how much there is, so the short lists suffice.
 fn cases_behind_a_guard_page(variant: &'static Variant) -> Result<(), Failed> {
-    fence::flush_with_the_start(|| verify::cases().iter().try_for_each(|case| verify::check(variant, &case.clone())))
+    let mut short = verify::cases().iter().filter(|case| case.num_vectors() <= 100);
+    fence::flush_with_the_start(|| short.try_for_each(|case| verify::check(variant, &case.clone())))
         .map_err(Failed::from)
 }
 

@@ -1,0 +1,73 @@
+//! Criterion on what the main job measures end to end: each variant's scan, and the table build alone.
+//!
+//! `cargo bench` runs all; `cargo bench -- scan/avx2` those whose name has that in it. For ratios between variants take
+//! `pqbench --all`, which measures them side by side instead of one after the other.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pqbench::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, kernels, registry};
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+
+const NUM_VECTORS: usize = 200_000;
+
+/// Every variant that runs here: one query of a prepared list, table build and sorted answer included.
+fn scan(criterion: &mut Criterion) {
+    let rng = &mut ChaCha8Rng::seed_from_u64(1);
+    let centroids = floats(rng, NUM_CENTROIDS * DIM);
+    let codebook = Codebook::new(&centroids).expect("finite centroids");
+    let codes = clustered_codes(rng);
+    let queries: Vec<Vec<f32>> = (0..16).map(|_| floats(rng, DIM)).collect();
+
+    let mut group = criterion.benchmark_group("scan");
+    group.throughput(Throughput::Elements(NUM_VECTORS as u64));
+    for variant in registry::all() {
+        match variant.prepare(&codebook, &codes) {
+            Ok(scanner) => {
+                let mut queries = queries.iter().cycle();
+                group.bench_function(variant.name, |bencher| {
+                    bencher.iter(|| scanner.search(black_box(queries.next().expect("queries")), TOP_K));
+                });
+            }
+            Err(error) => eprintln!("scan/{}: skipped: {error}", variant.name),
+        }
+    }
+    group.finish();
+}
+
+/// The distance table of one query: from the codebook as it is stored, and as [`Codebook`] holds it.
+fn table(criterion: &mut Criterion) {
+    let rng = &mut ChaCha8Rng::seed_from_u64(2);
+    let (centroids, query) = (floats(rng, NUM_CENTROIDS * DIM), floats(rng, DIM));
+    let codebook = Codebook::new(&centroids).expect("finite centroids");
+    let query_array: &[f32; DIM] = query.as_slice().try_into().expect("DIM values");
+
+    let mut group = criterion.benchmark_group("table");
+    group.throughput(Throughput::Elements((NUM_SUB_VECTORS * NUM_CENTROIDS) as u64));
+    group.bench_function("stored", |bencher| {
+        bencher.iter(|| kernels::compute_distance_table_l2(black_box(&query), &centroids));
+    });
+    group.bench_function("codebook", |bencher| bencher.iter(|| codebook.distance_table(black_box(query_array))));
+    group.finish();
+}
+
+fn floats(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// Codes around 500 prototypes: uniform ones would be all equally far away, which no data is.
+fn clustered_codes(rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let prototypes: Vec<[u8; NUM_SUB_VECTORS]> = (0..500).map(|_| rng.random()).collect();
+    let mut codes = Vec::with_capacity(NUM_VECTORS * NUM_SUB_VECTORS);
+    for _ in 0..NUM_VECTORS {
+        let mut row = prototypes[rng.random_range(0..prototypes.len())];
+        for _ in 0..6 {
+            row[rng.random_range(0..NUM_SUB_VECTORS)] = rng.random();
+        }
+        codes.extend(row);
+    }
+    codes
+}
+
+criterion_group!(benches, scan, table);
+criterion_main!(benches);

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Cross-compiles the tests to aarch64 and runs them under emulation, with every variant for NEON required to run.
+# Without the toolchain of scripts/setup_aarch64.sh it says so and does nothing; with CI=true that is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+folder=${1:-$HOME/.cache/pqbench-aarch64}
+if [ ! -e "$folder/env.sh" ]; then
+  echo "aarch64: skipped: no aarch64 toolchain in $folder (scripts/setup_aarch64.sh makes it)"
+  [ "${CI:-}" != true ] || exit 1
+  exit 0
+fi
+source "$folder/env.sh"
+PQBENCH_REQUIRE=$(scripts/variants_for.sh aarch64 Neon)
+export PQBENCH_REQUIRE
+echo "aarch64: requiring $PQBENCH_REQUIRE"
+cargo test --release --target aarch64-unknown-linux-gnu --target-dir target/aarch64 --lib --test variants --test kernels

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Runs the tests of the kernels on lesser x86-64 CPUs than this one, with every variant that must run there required.
+#
+# Emulated by QEMU, an instruction above the level ends the test: no SSSE3 (qemu64), SSSE3 (Conroe), AVX2 (max; QEMU has no
+# AVX-512). Natively, PQBENCH_CPU masks what the library may use, up to AVX-512 where the machine has it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+[ "$(uname -m)" = x86_64 ] || { echo "levels: skipped: this machine is $(uname -m)"; exit 0; }
+avx2="Sse3 Ssse3 Sse41 Sse42 Popcnt Bmi1 Bmi2 Avx Fma Avx2"
+tests=(cargo test --release --lib --test variants --test kernels)
+
+# level NAME FEATURES VARIABLE=VALUE...: the tests with these variables and the variants for these features required.
+level() {
+  local required
+  required=$(scripts/variants_for.sh x86_64 $2)
+  echo "== $1: requiring $required"
+  env "PQBENCH_REQUIRE=$required" "${@:3}" "${tests[@]}"
+}
+
+level "mask baseline" "" PQBENCH_CPU=baseline
+level "mask ssse3" "Sse3 Ssse3" PQBENCH_CPU=ssse3
+if grep -qw avx2 /proc/cpuinfo; then
+  level "mask avx2" "$avx2" PQBENCH_CPU=avx2
+else
+  echo "== mask avx2: skipped: this CPU has no AVX2"
+fi
+
+qemu=${1:-$HOME/.cache/pqbench-aarch64}/bin/qemu-x86_64-static
+if [ ! -x "$qemu" ]; then
+  echo "== emulated: skipped: there is no $qemu (scripts/setup_aarch64.sh makes it)"
+  [ "${CI:-}" != true ] || exit 1
+  exit 0
+fi
+runner=CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER
+level "emulated qemu64" "Sse3" "$runner=$qemu -cpu qemu64"
+level "emulated Conroe" "Sse3 Ssse3" "$runner=$qemu -cpu Conroe"
+level "emulated max" "$avx2" "$runner=$qemu -cpu max"

@@ -1,0 +1,166 @@
+//! What callers of the library rely on: the four names of `kernels`, the panics and errors that are documented, and the
+//! environment variables.
+
+use std::process::Output;
+
+use pqbench::{
+    Codebook, DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, cpu,
+    kernels::{DistanceTable, TopKHeap, compute_distance_table_l2, probe_pq_l2_top_k},
+    registry,
+};
+
+mod common;
+
+/// Numbers without a pattern, exact in f32.
+fn values(count: usize) -> impl Iterator<Item = u32> {
+    (0..count as u32).map(|i| i.wrapping_mul(2_654_435_761) >> 24)
+}
+
+fn centroids() -> Vec<f32> {
+    values(NUM_CENTROIDS * DIM).map(|v| v as f32).collect()
+}
+
+fn codes(n: usize) -> Vec<u8> {
+    values(n * NUM_SUB_VECTORS).map(|v| v as u8).collect()
+}
+
+/// The ten nearest of 500 codes, by arithmetic that shares nothing with the library's.
+fn expected(query: &[f32], centroids: &[f32], codes: &[u8]) -> Vec<(u32, f32)> {
+    let distance = |row: &[u8]| -> f64 {
+        let parts =
+            row.iter().enumerate().flat_map(|(m, &k)| &centroids[(m * NUM_CENTROIDS + usize::from(k)) * 8..][..8]);
+        parts.zip(query).map(|(c, q)| f64::from(q - c).powi(2)).sum()
+    };
+    let mut all: Vec<(f64, u32)> = codes.chunks(NUM_SUB_VECTORS).map(distance).zip(0..).collect();
+    all.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
+    all.iter().take(TOP_K).map(|&(distance, id)| (id, distance as f32)).collect()
+}
+
+#[test]
+fn a_scan_of_row_major_codes_finds_the_nearest() {
+    let (query, centroids, codes) = ([100.0; DIM], centroids(), codes(500));
+    let table: DistanceTable = compute_distance_table_l2(&query, &centroids);
+    let mut heap = TopKHeap::new();
+    probe_pq_l2_top_k(&table, &codes, 500, &mut heap);
+    // Whole numbers below 2^24, so f32 loses nothing.
+    assert_eq!(heap.into_sorted(), expected(&query, &centroids, &codes));
+}
+
+#[test]
+fn one_heap_gathers_several_lists() {
+    let (query, centroids) = ([100.0; DIM], centroids());
+    let table = compute_distance_table_l2(&query, &centroids);
+    let mut heap = TopKHeap::new();
+    heap.push(7, -1.0);
+    probe_pq_l2_top_k(&table, &[], 0, &mut heap);
+    probe_pq_l2_top_k(&table, &codes(3), 3, &mut heap);
+    let ids: Vec<u32> = heap.into_sorted().iter().map(|&(id, _)| id).collect();
+    assert_eq!((ids.len(), ids[0]), (4, 7));
+}
+
+#[test]
+#[should_panic(expected = "the query has 127 dimensions, not 128")]
+fn a_short_query_panics() {
+    compute_distance_table_l2(&[0.0; DIM - 1], &centroids());
+}
+
+#[test]
+#[should_panic(expected = "the codebook must be [16][256][8]")]
+fn a_short_codebook_panics() {
+    compute_distance_table_l2(&[0.0; DIM], &[0.0; 8]);
+}
+
+#[test]
+#[should_panic(expected = "codes must be [num_vectors][16]")]
+fn a_wrong_count_panics() {
+    probe_pq_l2_top_k(&[[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS], &codes(3), 4, &mut TopKHeap::new());
+}
+
+#[test]
+#[should_panic(expected = "codes must be [num_vectors][16]")]
+fn a_count_that_overflows_panics() {
+    probe_pq_l2_top_k(&[[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS], &[], usize::MAX / 16 + 1, &mut TopKHeap::new());
+}
+
+#[test]
+#[should_panic(expected = "the distance table holds NaN")]
+fn a_nan_in_the_table_panics() {
+    let mut table = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+    table[15][255] = f32::NAN;
+    probe_pq_l2_top_k(&table, &codes(3), 3, &mut TopKHeap::new());
+}
+
+#[test]
+fn what_can_not_be_scanned_is_an_error() {
+    let message = |error: Error| error.to_string();
+    let bad_codebook = |at: usize, value: f32| {
+        let mut centroids = centroids();
+        centroids[at] = value;
+        Codebook::new(&centroids).map(|_| ()).unwrap_err().to_string()
+    };
+    assert_eq!(bad_codebook(0, f32::NAN), "the codebook's value [0][0][0] is NaN, not a finite number");
+    assert_eq!(bad_codebook(32767, f32::INFINITY), "the codebook's value [15][255][7] is inf, not a finite number");
+    assert!(Codebook::new(&[]).is_err());
+
+    let codebook = Codebook::new(&centroids()).unwrap();
+    for variant in registry::all().into_iter().filter(|v| v.unavailable(cpu::features().unwrap()).is_none()) {
+        let ragged = variant.prepare(&codebook, &[0; 17]).map(|_| ()).map_err(message);
+        assert_eq!(ragged, Err("17 bytes of codes are no whole number of rows of 16".to_owned()));
+        let scanner = variant.prepare(&codebook, &codes(20)).unwrap();
+        let mut query = [0.0; DIM];
+        assert!(scanner.search(&query[1..], 1).is_err() && scanner.search_batch(&query[1..], 1).is_err());
+        query[5] = f32::NEG_INFINITY;
+        let refused = Err("dimension 5 of the query is -inf, not a finite number".to_owned());
+        assert_eq!(scanner.search(&query, 1).map_err(message), refused);
+        assert_eq!(scanner.search_batch(&query, 1).map(|_| vec![]).map_err(message), refused);
+    }
+}
+
+/// Not a test: what [`run_with`] starts, in a process of its own since the choice is made once. It scans and tells by what.
+#[test]
+#[ignore = "started by the tests of the environment variables"]
+fn tell_the_selected_variant() {
+    let table = compute_distance_table_l2(&[1.0; DIM], &centroids());
+    probe_pq_l2_top_k(&table, &codes(100), 100, &mut TopKHeap::new());
+    println!("selected {}", registry::select_for_unprepared_codes().unwrap().name);
+    println!("features {}.", cpu::features().unwrap());
+}
+
+fn run_with(variables: &[(&str, &str)]) -> Output {
+    common::command(std::env::current_exe().expect("this program's path"))
+        .args(["tell_the_selected_variant", "--exact", "--ignored", "--nocapture"])
+        .env_remove(registry::VARIANT_VARIABLE)
+        .env_remove(cpu::MASK_VARIABLE)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("this program starts")
+}
+
+fn assert_says(output: &Output, succeeds: bool, text: &str) {
+    let all = [output.stdout.as_slice(), &output.stderr].concat();
+    let all = String::from_utf8_lossy(&all);
+    assert_eq!((output.status.success(), all.contains(text)), (succeeds, true), "'{text}' expected in:\n{all}");
+}
+
+#[test]
+fn the_environment_names_the_variant() {
+    assert_says(&run_with(&[("PQBENCH_VARIANT", "scalar")]), true, "selected scalar\n");
+    // An empty value is no choice.
+    assert_says(&run_with(&[("PQBENCH_VARIANT", "")]), true, "selected ");
+    assert_says(&run_with(&[("PQBENCH_VARIANT", "scaler")]), false, "there is no variant 'scaler'; choose one of: ");
+}
+
+#[test]
+fn the_environment_takes_features_away() {
+    assert_says(&run_with(&[("PQBENCH_CPU", "baseline")]), true, "features none.");
+    assert_says(&run_with(&[("PQBENCH_CPU", "basline")]), false, "'basline' is neither a level");
+}
+
+#[test]
+fn a_variant_that_the_mask_forbids_is_refused_not_replaced() {
+    let needs_a_feature = |v: &&registry::Variant| !v.requires.is_empty() && v.probes_unprepared_codes();
+    for variant in registry::all().into_iter().filter(needs_a_feature) {
+        let output = run_with(&[("PQBENCH_CPU", "baseline"), ("PQBENCH_VARIANT", variant.name)]);
+        assert_says(&output, false, &format!("the variant '{}' can't run here: needs ", variant.name));
+    }
+}
