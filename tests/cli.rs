@@ -125,7 +125,7 @@ fn the_formats_have_the_same_names_and_rows() {
     }
     assert_eq!(csv.records().count(), variants.len());
     let markdown = report("run.md");
-    for name in ["`name`", "`ns_per_query`", "`speedup`", "`recall_at_10`"] {
+    for name in ["| name |", "`ns_per_query`", "`speedup`", "`recall_at_10`"] {
         assert!(markdown.contains(name), "{markdown}");
     }
     for text in [markdown, csv_text, report("run.txt"), report("run.html"), report("run.svg")] {

@@ -5,7 +5,11 @@ use std::{
     io::{self, Write},
 };
 
-use super::{Document, Style, pictures, word};
+use super::{
+    Document, Style,
+    pictures::{self, Picture},
+    word,
+};
 use crate::bench::run::Run;
 
 const STYLE: &str = include_str!("page.css");
@@ -81,14 +85,23 @@ fn pictures_of(run: &Run) -> String {
         let _ = writeln!(
             html,
             "<h2>{}</h2>\n<figure><div class=\"wide\">{}</div><div class=\"narrow\">{}</div>\n\
-             <figcaption>{}</figcaption></figure>",
+             {}<figcaption>{}</figcaption></figure>",
             escaped(picture.title),
             picture.wide,
             picture.narrow,
+            legend(&picture),
             escaped(&picture.caption)
         );
     }
     html
+}
+
+fn legend(picture: &Picture) -> String {
+    if picture.legend.is_empty() {
+        return String::new();
+    }
+    let item = |(color, name): &(String, String)| format!("<li style=\"--own:{color}\">{}</li>", escaped(name));
+    format!("<ul class=\"legend\">{}</ul>", picture.legend.iter().map(item).collect::<String>())
 }
 
 /// How the figures came about, for a reader who doubts them.

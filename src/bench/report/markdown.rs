@@ -1,15 +1,15 @@
-//! Markdown: the table for a README or an issue, under the names of the JSON.
+//! Markdown: the table for a README or an issue. A heading names its unit and its name in the JSON.
 
 use std::io::{self, Write};
 
-use super::{Document, Style};
+use super::{Column, Document, Style};
 
 pub fn write(document: &Document, _: Style, out: &mut dyn Write) -> io::Result<()> {
     for line in &document.before {
         writeln!(out, "{}\n", escaped(line))?;
     }
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-    writeln!(out, "{}", line(document.columns.iter().map(|column| format!("`{}`", column.name)).collect()))?;
+    writeln!(out, "{}", line(document.columns.iter().map(heading).collect()))?;
     let rule = |is_number| if is_number { "---:" } else { "---" };
     writeln!(out, "{}", line(document.columns.iter().map(|column| rule(column.is_number).to_owned()).collect()))?;
     for row in &document.rows {
@@ -19,6 +19,14 @@ pub fn write(document: &Document, _: Style, out: &mut dyn Write) -> io::Result<(
         writeln!(out, "\n{}", escaped(line))?;
     }
     Ok(())
+}
+
+fn heading(column: &Column) -> String {
+    if column.heading == column.name {
+        column.name.to_owned()
+    } else {
+        format!("{} (`{}`)", column.heading, column.name)
+    }
 }
 
 /// `text` without what would end a cell or start a tag.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kuva::{
     backend::svg::SvgBackend,
-    plot::{BarPlot, LegendPosition, LinePlot, ScatterPlot},
+    plot::{BarPlot, LinePlot, ScatterPlot},
     render::{
         layout::{Layout, TickFormat},
         plots::Plot,
@@ -19,8 +19,8 @@ use kuva::{
 use super::units::{duration, grouped, short_count, significant};
 use crate::bench::run::{Run, SizeResult, Status, VariantResult};
 
-/// The colours: name, light, dark. The last eight tell variants apart, and stay apart for the colour-blind (after Okabe and
-/// Ito).
+/// The colours: name, light, dark. The numbered ones tell variants apart; the first are apart for the colour-blind too
+/// (after Okabe and Ito).
 pub const COLORS: &[(&str, &str, &str)] = &[
     ("paper", "#ffffff", "#16181d"),
     ("ink", "#1c2024", "#e4e7eb"),
@@ -34,8 +34,12 @@ pub const COLORS: &[(&str, &str, &str)] = &[
     ("s5", "#5b5bd6", "#9a9aff"),
     ("s6", "#8c564b", "#c49a8f"),
     ("s7", "#50606e", "#a4b4c2"),
+    ("s8", "#8a2be2", "#c08cff"),
+    ("s9", "#3f7d20", "#8bc96a"),
+    ("s10", "#c2185b", "#f06a9b"),
+    ("s11", "#00808a", "#48c3cc"),
 ];
-const NUM_SERIES: usize = 8;
+const NUM_SERIES: usize = 12;
 
 /// Points that a line of a drift picture has at most.
 const MAX_POINTS: usize = 150;
@@ -45,13 +49,20 @@ pub struct Picture {
     pub title: &'static str,
     /// What one sees.
     pub caption: String,
+    /// The colours and whose they are, where the picture does not say so itself.
+    pub legend: Vec<(String, String)>,
     pub wide: String,
     pub narrow: String,
 }
 
 impl Picture {
-    fn new(title: &'static str, caption: String, draw: impl Fn(Size) -> String) -> Picture {
-        Picture { title, caption, wide: draw(Size::Wide), narrow: draw(Size::Narrow) }
+    fn new(
+        title: &'static str,
+        caption: String,
+        legend: Vec<(String, String)>,
+        draw: impl Fn(Size) -> String,
+    ) -> Picture {
+        Picture { title, caption, legend, wide: draw(Size::Wide), narrow: draw(Size::Narrow) }
     }
 }
 
@@ -101,7 +112,7 @@ fn ranking(run: &Run) -> Option<Picture> {
         run.baseline,
         run.what()
     );
-    Some(Picture::new("Ranking", caption, |size| {
+    Some(Picture::new("Ranking", caption, Vec::new(), |size| {
         // The axis counts from the bottom.
         let rows = || ranked.iter().rev();
         let reach = |end: Option<f64>, ratio: f64| end.map_or(0.0, |end| (end - ratio).abs());
@@ -150,7 +161,8 @@ fn drift(run: &Run) -> Option<Picture> {
     }
     let caption = "Each round's time over the variant's own median. Lines that move together show the machine drift, which \
                    the ratios within a round do not see.";
-    Some(Picture::new("Samples over the rounds", caption.to_owned(), |size| {
+    let legend = lines.iter().map(|(color, variant, _)| (color.clone(), variant.name.clone())).collect();
+    Some(Picture::new("Samples over the rounds", caption.to_owned(), legend, |size| {
         let mut plots = Vec::new();
         for (color, variant, middle) in &lines {
             let step = variant.samples.len().div_ceil(MAX_POINTS);
@@ -168,7 +180,7 @@ fn drift(run: &Run) -> Option<Picture> {
             let dots = ScatterPlot::new().with_data(points.clone()).with_color(color).with_size(2.0);
             let dots = dots.with_tooltip_labels(hovers.collect::<Vec<_>>());
             let line = LinePlot::new().with_data(points).with_color(color).with_stroke_width(1.2);
-            plots.push(Plot::Line(line.with_legend(&variant.name)));
+            plots.push(Plot::Line(line));
             plots.push(Plot::Scatter(dots));
         }
         draw(plots, size, 380.0, |layout| {
@@ -176,7 +188,6 @@ fn drift(run: &Run) -> Option<Picture> {
                 .with_x_label("round")
                 .with_y_label("time over median")
                 .with_y_tick_format(TickFormat::Custom(Arc::new(|v| format!("{:+.1}%", 100.0 * v))))
-                .with_legend_position(LegendPosition::OutsideBottomColumns)
         })
     }))
 }
@@ -203,7 +214,8 @@ fn cost_of_a_code(run: &Run) -> Option<Picture> {
     let (smallest, largest) = (run.sizes.first()?.num_base as f64, run.sizes.last()?.num_base as f64);
     let caption = "Both axes are logarithmic. The lowest line is the time only to read the codes; where a line falls, the \
                    query's own cost (the distance table) is shared by more codes.";
-    Some(Picture::new("Time a code against the list's size", caption.to_owned(), |size| {
+    let legend = lines.iter().map(|(color, name, _)| (color.clone(), (*name).to_owned())).collect();
+    Some(Picture::new("Time a code against the list's size", caption.to_owned(), legend, |size| {
         let mut plots = Vec::new();
         for (color, name, points) in &lines {
             let hovers = points
@@ -211,8 +223,7 @@ fn cost_of_a_code(run: &Run) -> Option<Picture> {
                 .map(|(codes, ns)| format!("{name}, {} codes: {} ns a code", grouped(*codes), significant(*ns)));
             let dots = ScatterPlot::new().with_data(points.clone()).with_color(color).with_size(4.0);
             let dots = dots.with_tooltip_labels(hovers.collect::<Vec<_>>());
-            let line =
-                LinePlot::new().with_data(points.clone()).with_color(color).with_stroke_width(1.8).with_legend(*name);
+            let line = LinePlot::new().with_data(points.clone()).with_color(color).with_stroke_width(1.8);
             plots.push(Plot::Line(line));
             plots.push(Plot::Scatter(dots));
         }
@@ -226,7 +237,6 @@ fn cost_of_a_code(run: &Run) -> Option<Picture> {
                 .with_x_tick_format(TickFormat::Custom(Arc::new(short_count)))
                 .with_y_label("ns a code")
                 .with_y_tick_format(TickFormat::Custom(Arc::new(significant)))
-                .with_legend_position(LegendPosition::OutsideBottomColumns)
         })
     }))
 }
@@ -240,14 +250,15 @@ fn recall_against_speed(run: &Run) -> Option<Picture> {
         return None;
     }
     let caption = "Up is more right, to the right is faster. Exact variants lie on one line.";
-    Some(Picture::new("Recall against speed", caption.to_owned(), |size| {
+    let legend = points.iter().map(|(color, variant, ..)| (color.clone(), variant.name.clone())).collect();
+    Some(Picture::new("Recall against speed", caption.to_owned(), legend, |size| {
         let plots = points
             .iter()
             .map(|(color, variant, ratio, recall)| {
                 let text =
                     format!("{} ({}): recall@10 {recall:.4}, {}x", variant.name, variant.fidelity, significant(*ratio));
                 let dot = ScatterPlot::new().with_data([(*ratio, *recall)]).with_color(color).with_size(6.0);
-                Plot::Scatter(dot.with_legend(&variant.name).with_tooltip_labels([text]))
+                Plot::Scatter(dot.with_tooltip_labels([text]))
             })
             .collect();
         draw(plots, size, 380.0, |layout| {
@@ -255,7 +266,7 @@ fn recall_against_speed(run: &Run) -> Option<Picture> {
                 .with_x_label(format!("speed-up over {}", run.baseline))
                 .with_x_tick_format(times())
                 .with_y_label("recall@10")
-                .with_legend_position(LegendPosition::OutsideBottomColumns)
+                .with_y_tick_format(TickFormat::Fixed(4))
         })
     }))
 }
@@ -266,13 +277,11 @@ fn times() -> TickFormat {
 
 fn draw(plots: Vec<Plot>, size: Size, height: f64, axes: impl FnOnce(Layout) -> Layout) -> String {
     let theme = Theme {
-        background: "none".to_owned(),
+        background: "var(--paper)".to_owned(),
         axis_color: "var(--faint)".to_owned(),
         grid_color: "var(--line)".to_owned(),
         tick_color: "var(--faint)".to_owned(),
         text_color: "var(--ink)".to_owned(),
-        legend_bg: "none".to_owned(),
-        legend_border: "none".to_owned(),
         font_family: Some("system-ui, sans-serif".to_owned()),
         ..Theme::light()
     };
@@ -282,8 +291,7 @@ fn draw(plots: Vec<Plot>, size: Size, height: f64, axes: impl FnOnce(Layout) -> 
         .with_height(height)
         .with_label_size(14)
         .with_tick_size(13)
-        .with_body_size(13)
-        .with_legend_box(false);
+        .with_body_size(13);
     let svg = SvgBackend::new().render_scene(&render_multiple(plots, layout));
     scalable(&svg)
 }

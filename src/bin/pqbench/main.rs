@@ -5,12 +5,14 @@ mod completions;
 mod cpu;
 mod data;
 mod list;
+mod live;
 mod measure;
 mod output;
 mod prepare;
 mod rank;
 mod report;
 mod selection;
+mod selftest;
 mod verify;
 
 use std::{
@@ -61,6 +63,7 @@ enum Command {
     Cmp(cmp::Args),
     Rank(rank::Args),
     Report(report::Args),
+    Selftest(selftest::Args),
     Prepare(prepare::Args),
     Completions(completions::Args),
 }
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Some(Command::Cmp(args)) => cmp::run(&args),
         Some(Command::Rank(args)) => rank::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::Prepare(args)) => prepare::run(args),
         Some(Command::Completions(args)) => completions::run(&args),
     };

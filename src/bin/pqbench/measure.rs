@@ -1,22 +1,15 @@
 //! `pqbench` without a command: measure.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::process::ExitCode;
 
-use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 use pqbench::bench::{
-    measure::{Observer, Options, Phase, Progress, measure},
-    report::units::{parse_count, significant},
-    run::{Run, Stopped},
+    measure::{Options, measure},
+    report::units::parse_count,
+    run::Stopped,
     saved,
 };
 
-use crate::{data::DataArgs, exit, output::OutputArgs, selection::Selection};
+use crate::{data::DataArgs, exit, live::Live, output::OutputArgs, selection::Selection};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -77,7 +70,7 @@ pub fn parse_share(text: &str) -> Result<f64, String> {
     }
 }
 
-fn parse_seconds(text: &str) -> Result<f64, String> {
+pub fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.strip_suffix('s').unwrap_or(text).parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
         _ => Err("a time is a number of seconds above 0".to_owned()),
@@ -101,71 +94,4 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-/// Whether Ctrl-C was pressed.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Shows how far the measurement is and who leads, saves it after each round, and passes Ctrl-C on.
-struct Live {
-    bar: ProgressBar,
-    standing: String,
-    save_to: Option<PathBuf>,
-}
-
-impl Live {
-    fn new(quiet: bool, save_to: Option<PathBuf>) -> anyhow::Result<Live> {
-        ctrlc::set_handler(|| {
-            if INTERRUPTED.swap(true, Ordering::Relaxed) {
-                std::process::exit(exit::INTERRUPTED.into());
-            }
-            let _ = writeln!(io::stderr(), "\ninterrupted: finishing what is under way; once more ends at once");
-        })
-        .context("cannot listen for Ctrl-C")?;
-        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(1_000) };
-        bar.set_style(ProgressStyle::with_template("{bar:20} {wide_msg}")?);
-        Ok(Live { bar, standing: String::new(), save_to })
-    }
-
-    /// Saves the whole run.
-    fn finish(&self, run: &Run) -> anyhow::Result<()> {
-        self.bar.finish_and_clear();
-        self.save_to.as_ref().map_or(Ok(()), |path| saved::save(run, path))
-    }
-}
-
-impl Observer for Live {
-    fn progress(&mut self, progress: &Progress<'_>) {
-        self.bar.set_position((1e3 * progress.done) as u64);
-        let message = match progress.phase {
-            Phase::Reference => "the reference answers the queries".to_owned(),
-            Phase::Prepare => format!("{} prepares the codes", progress.variant),
-            Phase::Verify => format!("checking {}", progress.variant),
-            Phase::WarmUp => "warming up".to_owned(),
-            Phase::Rounds => {
-                let left = progress.seconds_left.map(|s| format!("{s:.0} s left: ")).unwrap_or_default();
-                format!("{left}{}", self.standing)
-            }
-        };
-        self.bar.set_message(message);
-    }
-
-    fn round_done(&mut self, run: &Run) {
-        let place = |variant: &pqbench::bench::run::VariantResult| {
-            Some(format!("{}. {} {}x", variant.rank?, variant.name, significant(variant.speedup?)))
-        };
-        // What can't be saved now may be in a moment; the last try counts.
-        let _ = self.save_to.as_ref().map(|path| saved::save(run, path));
-        self.standing = run.variants.iter().filter_map(place).collect::<Vec<_>>().join(", ");
-    }
-
-    fn interrupted(&self) -> bool {
-        INTERRUPTED.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
 }

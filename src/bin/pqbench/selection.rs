@@ -6,7 +6,7 @@ use pqbench::registry::{self, Variant};
 #[derive(clap::Args)]
 pub struct Selection {
     /// Only these variants, separated by commas or by giving the option again [default: all]
-    #[arg(long = "variant", value_name = "NAME", value_delimiter = ',', value_parser = names(), hide_possible_values = true)]
+    #[arg(long = "variant", value_name = "NAME", value_delimiter = ',', value_parser = variant_names(), hide_possible_values = true)]
     names: Vec<String>,
     /// All variants, which is the default
     #[arg(long, conflicts_with = "names")]
@@ -14,7 +14,7 @@ pub struct Selection {
 }
 
 /// Only a registered name is one; the parser suggests the nearest.
-fn names() -> PossibleValuesParser {
+pub fn variant_names() -> PossibleValuesParser {
     PossibleValuesParser::new(registry::all().iter().map(|variant| variant.name))
 }
 
