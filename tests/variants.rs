@@ -22,8 +22,10 @@ mod fence;
 #[global_allocator]
 static FENCE: fence::Fence = fence::Fence;
 
+type Check = fn(&'static Variant) -> Result<(), Failed>;
+
 /// What every variant has to pass.
-const CHECKS: [(&str, fn(&'static Variant) -> Result<(), Failed>); 3] = [
+const CHECKS: [(&str, Check); 3] = [
     ("cases_before_a_guard_page", cases_before_a_guard_page),
     ("cases_behind_a_guard_page", cases_behind_a_guard_page),
     ("random_shapes", random_shapes),
