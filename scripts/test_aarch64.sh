@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Cross-compiles the tests to aarch64 and runs them under emulation, with every variant for NEON required to run.
+# Cross-compiles the tests of the engine to aarch64 and runs them under emulation, with every variant for NEON required to run.
 # Without the toolchain of scripts/setup_aarch64.sh it says so and does nothing; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,4 +14,7 @@ source "$folder/env.sh"
 PQBENCH_REQUIRE=$(scripts/variants_for.sh aarch64 Neon)
 export PQBENCH_REQUIRE
 echo "aarch64: requiring $PQBENCH_REQUIRE"
-cargo test --release --target aarch64-unknown-linux-gnu --target-dir target/aarch64 --lib --test variants --test kernels
+# Dependencies unoptimized, which builds sooner; the kernels as users have them.
+cargo test --target aarch64-unknown-linux-gnu --target-dir target/aarch64 \
+  --config 'profile.dev.debug=false' --config 'profile.dev.package.pqbench.opt-level=3' \
+  --lib --test variants --test kernels -- --skip bench::

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the kernels on lesser x86-64 CPUs than this one, with every variant that must run there required.
+# Runs the tests of the engine on lesser x86-64 CPUs than this one, with every variant that must run there required.
 #
 # Emulated by QEMU, an instruction above the level ends the test: no SSSE3 (qemu64), SSSE3 (Conroe), AVX2 (max; QEMU has no
 # AVX-512). Natively, PQBENCH_CPU masks what the library may use, up to AVX-512 where the machine has it.
@@ -15,7 +15,7 @@ level() {
   local required
   required=$(scripts/variants_for.sh x86_64 $2)
   echo "== $1: requiring $required"
-  env "PQBENCH_REQUIRE=$required" "${@:3}" "${tests[@]}"
+  env "PQBENCH_REQUIRE=$required" "${@:3}" "${tests[@]}" -- --skip bench::
 }
 
 level "mask baseline" "" PQBENCH_CPU=baseline

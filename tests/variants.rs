@@ -3,7 +3,7 @@
 //! A variant that this CPU can't run is shown as ignored, with what it needs. `PQBENCH_REQUIRE=name,...` makes that a
 //! failure, and a name that nothing registers one too.
 
-use std::{env, process::ExitCode};
+use std::{env, panic, process::ExitCode};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use pqbench::{
@@ -22,14 +22,18 @@ mod fence;
 #[global_allocator]
 static FENCE: fence::Fence = fence::Fence;
 
+type Check = fn(&'static Variant) -> Result<(), Failed>;
+
 /// What every variant has to pass.
-const CHECKS: [(&str, fn(&'static Variant) -> Result<(), Failed>); 3] = [
+const CHECKS: [(&str, Check); 3] = [
     ("cases_before_a_guard_page", cases_before_a_guard_page),
     ("cases_behind_a_guard_page", cases_behind_a_guard_page),
     ("random_shapes", random_shapes),
 ];
 
 fn main() -> ExitCode {
+    // A panic is reported with the case that it happened in; a backtrace each time would make shrinking endless.
+    panic::set_hook(Box::new(|_| {}));
     let required = env::var("PQBENCH_REQUIRE").unwrap_or_default();
     let required: Vec<String> =
         required.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();

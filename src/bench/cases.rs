@@ -107,13 +107,22 @@ fn tails() -> Vec<Case> {
     let mut cases = Vec::new();
     for &n in SIZES {
         let rng = &mut rng(n);
-        cases.push(Case::new(format!("{n} codes"), plain_centroids(rng), codes(rng, n, 256), plain_queries(rng, 2)));
+        let (centroids, codes) = (plain_centroids(rng), codes(rng, n, 256));
+        // The last vector is the nearest to the second query.
+        let last = codes.last_chunk::<NUM_SUB_VECTORS>().into_iter().flat_map(|row| decoded(&centroids, row));
+        let queries = plain_queries(rng, 1).into_iter().chain(last).collect();
+        cases.push(Case::new(format!("{n} codes"), centroids, codes, queries).with_ks(&[1, TOP_K, 100, n]));
     }
-    // Each vector in turn is the nearest by far, so that none can be left out unseen.
-    let rng = &mut rng(1);
-    let (centroids, codes) = (plain_centroids(rng), codes(rng, 130, 256));
-    let queries = codes.chunks(NUM_SUB_VECTORS).flat_map(|row| decoded(&centroids, row)).collect();
-    cases.push(Case::new("each of 130 codes is the nearest once", centroids, codes, queries).with_ks(&[1]));
+    // One vector after the other is the nearest by far, so that none can be left out unseen.
+    for (n, step) in [(130, 1), (4097, 61)] {
+        let rng = &mut rng(n + 1);
+        let (centroids, codes) = (plain_centroids(rng), codes(rng, n, 256));
+        let rows = codes.chunks(NUM_SUB_VECTORS).step_by(step);
+        let queries = rows.flat_map(|row| decoded(&centroids, row)).collect();
+        cases.push(
+            Case::new(format!("{n} codes, the nearest in steps of {step}"), centroids, codes, queries).with_ks(&[1]),
+        );
+    }
     cases
 }
 
