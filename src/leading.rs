@@ -20,7 +20,7 @@ impl<const E: usize> Leading<E> {
     /// Ranks the rows of `table`, which holds no NaN, by how far their mean lies above their minimum.
     #[inline(always)]
     pub fn new(table: &DistanceTable) -> Self {
-        let minima = table.each_ref().map(|row| least(row));
+        let minima = table.each_ref().map(least);
         let mut order: [(f32, usize); NUM_SUB_VECTORS] = std::array::from_fn(|m| (spread(&table[m], minima[m]), m));
         order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         Leading {

@@ -213,12 +213,13 @@ impl Scan<'_> {
         }
         let super_block = &self.codes.super_blocks[at];
         if let Some(next) = self.codes.super_blocks.get(at + 1) {
-            next.members.as_flattened().iter().step_by(4).for_each(|m| prefetch(m));
+            // A member's place in all groups is 16 bytes, four of them a cache line.
+            next.members.as_flattened().iter().step_by(4).for_each(prefetch);
         }
         let mut plan = Plan { lut: [[0; GROUPS]; NUM_SUB_VECTORS], order: [0; LINES], base: 0 };
         let mut expected = [0u32; NUM_SUB_VECTORS];
         let mut base = 0;
-        for m in 0..NUM_SUB_VECTORS {
+        for (m, expected) in expected.iter_mut().enumerate() {
             let mut minima = [[0u8; GROUPS]; MAX_MEMBERS];
             let members = super_block.members[m].as_flattened();
             for start in (0..members.len()).step_by(V::LANES) {
@@ -235,7 +236,7 @@ impl Scan<'_> {
             let least = row.iter().fold(255, |least, &entry| entry.min(least));
             row.iter_mut().for_each(|entry| *entry -= least);
             base += u32::from(least);
-            expected[m] = row.iter().zip(&super_block.weights[m]).map(|(&e, &w)| u32::from(e) * u32::from(w)).sum();
+            *expected = row.iter().zip(&super_block.weights[m]).map(|(&e, &w)| u32::from(e) * u32::from(w)).sum();
             plan.lut[m] = row;
         }
         plan.base = base.min(255) as u8;

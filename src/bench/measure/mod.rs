@@ -226,11 +226,6 @@ pub(crate) mod tests {
         Options { max_seconds: 0.3, ..Options::default() }
     }
 
-    /// A run of the baseline alone.
-    pub fn small_run() -> Run {
-        measure(&small_fixture(), &[], &quick(), &mut ()).unwrap()
-    }
-
     #[test]
     fn every_variant_is_in_the_run_and_the_fastest_is_first() {
         let run = measure(&small_fixture(), &registry::all(), &quick(), &mut ()).unwrap();
