@@ -15,13 +15,22 @@ fn dropped_in() -> String {
     scalar.replace("name: \"scalar\"", "name: \"dropped-in\"")
 }
 
-/// A copy of the package's sources in a temporary folder, with one more file in `variants/`.
-fn copy_with(file: &str, source: &str) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().expect("a temporary folder");
-    for entry in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "variants", "tests", "benches", "data"] {
-        copy_all(&Path::new(ROOT).join(entry), &copy.path().join(entry));
+/// Where the copies are, and what is built from them: always the same paths, so that only what differs is built again.
+fn workshop() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("drop_in")
+}
+
+/// A copy of the package's sources with one more file in `variants/`.
+fn copy_with(name: &str, file: &str, source: &str) -> PathBuf {
+    let copy = workshop().join(name);
+    if copy.exists() {
+        fs::remove_dir_all(&copy).expect("the copy of an earlier run goes");
     }
-    fs::write(copy.path().join("variants").join(file), source).expect("a new variant");
+    fs::create_dir_all(&copy).expect("a folder for the copy");
+    for entry in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "variants", "tests", "benches", "data", "README.md"] {
+        copy_all(&Path::new(ROOT).join(entry), &copy.join(entry));
+    }
+    fs::write(copy.join("variants").join(file), source).expect("a new variant");
     copy
 }
 
@@ -37,13 +46,12 @@ fn copy_all(from: &Path, to: &Path) {
     }
 }
 
-/// Cargo in the copy. All copies share one target folder, so that the dependencies are compiled once.
 fn cargo(copy: &Path, arguments: &[&str]) -> Output {
-    let target: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("drop_in");
     Command::new(env::var_os("CARGO").expect("cargo sets CARGO for tests"))
         .args(arguments)
         .current_dir(copy)
-        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TARGET_DIR", workshop().join("target"))
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .env_remove("PQBENCH_REQUIRE")
         .output()
         .expect("cargo starts")
@@ -64,10 +72,10 @@ fn names(output: &Output) -> Vec<String> {
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "skipped: builds with cargo, which an emulated machine has not")]
 fn one_new_file_is_listed_tested_and_measured() {
-    let copy = copy_with("dropped_in.rs", &dropped_in());
+    let copy = copy_with("well_formed", "dropped_in.rs", &dropped_in());
     let expected = "dropped-in".to_owned();
 
-    let listed = cargo(copy.path(), &["run", "--quiet", "--bin", "pqbench", "--", "list", "--format", "json"]);
+    let listed = cargo(&copy, &["run", "--quiet", "--bin", "pqbench", "--", "list", "--format", "json"]);
     assert!(names(&listed).contains(&expected), "{}", text(&listed));
 
     let job = [
@@ -84,10 +92,10 @@ fn one_new_file_is_listed_tested_and_measured() {
         "--format",
         "json",
     ];
-    let measured = cargo(copy.path(), &job);
+    let measured = cargo(&copy, &job);
     assert!(names(&measured).contains(&expected), "{}", text(&measured));
 
-    let tested = cargo(copy.path(), &["test", "--test", "variants", "--", "dropped-in::random_shapes"]);
+    let tested = cargo(&copy, &["test", "--test", "variants", "--", "dropped-in::random_shapes"]);
     assert!(text(&tested).contains("test dropped-in::random_shapes ... ok"), "{}", text(&tested));
 }
 
@@ -102,8 +110,8 @@ fn a_malformed_file_fails_the_build_by_its_name() {
         ("dropped_in.rs", &dropped_in.repeat(2), "it registers 2 variants; one file is one variant"),
     ];
     for (file, source, why) in malformed {
-        let copy = copy_with(file, source);
-        let built = cargo(copy.path(), &["check", "--quiet", "--lib", "--no-default-features"]);
+        let copy = copy_with("malformed", file, source);
+        let built = cargo(&copy, &["check", "--quiet", "--lib", "--no-default-features"]);
         let said = text(&built);
         assert!(!built.status.success() && said.contains(&format!("variants/{file}: {why}")), "{file}: {said}");
     }
