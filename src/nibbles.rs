@@ -48,6 +48,13 @@ impl<F: Fn(&FilterLut<GROUPS>, &[NibbleBlock], &mut [u64])> Candidates for F {}
 
 /// Blocks between two looks at the threshold: enough to hide the cache misses of what is scored, few enough for L1.
 const AT_ONCE: usize = 16;
+/// The block from which on the codes are too many to lie in a near cache.
+const PREFETCH_FROM: usize = 256;
+/// Stretches that are scored without a filter once one has let most codes pass, so that it costs next to nothing on data
+/// that defeats it.
+const UNFILTERED: usize = 8;
+/// Ids that are written without asking whether there are as many.
+const UNCONDITIONAL: usize = 4;
 
 impl NibbleCodes {
     /// Copies `rows`, whose codes are numbered so that neighbours are similar.
@@ -70,23 +77,35 @@ impl NibbleCodes {
         let bounds = FilterTable::<GROUPS>::new(table);
         let mut lut = FilterLut([[0; GROUPS]; NUM_SUB_VECTORS]);
         let mut lut_threshold = f32::INFINITY;
-        let mut waiting = Waiting { ids: [0; AT_ONCE * BLOCK], count: 0 };
+        let mut waiting = Waiting { ids: [0; AT_ONCE * BLOCK + UNCONDITIONAL], count: 0 };
+        let mut unfiltered = 0;
         let mut at = 0;
         while at < self.blocks.len() {
             // A first block to find a threshold, then longer and longer stretches.
             let blocks = &self.blocks[at..self.blocks.len().min(at + at.clamp(1, AT_ONCE))];
-            let mut near = [u64::MAX; AT_ONCE];
-            if lut_threshold < f32::INFINITY {
+            if lut_threshold == f32::INFINITY || unfiltered > 0 {
+                let first = at * BLOCK;
+                for (row, id) in self.rows[first..].iter().take(blocks.len() * BLOCK).zip(first as u32..) {
+                    top.push(id, distance(row, table));
+                }
+                unfiltered = usize::saturating_sub(unfiltered, 1);
+            } else {
+                let mut near = [0; AT_ONCE];
                 candidates(&lut, blocks, &mut near[..blocks.len()]);
-            }
-            // Those of the stretch before have arrived in L1 by now.
-            waiting.score(&self.rows, table, top);
-            for (block, &near) in near[..blocks.len()].iter().enumerate() {
-                let first = (at + block) * BLOCK;
-                waiting.add(&self.rows, first, near & lanes(self.rows.len() - first));
-            }
-            if lut_threshold == f32::INFINITY {
+                // Those of the stretch before have arrived in L1 by now.
                 waiting.score(&self.rows, table, top);
+                for (block, &near) in near[..blocks.len()].iter().enumerate() {
+                    let first = (at + block) * BLOCK;
+                    waiting.add(first, near & lanes(self.rows.len() - first));
+                }
+                if waiting.count > blocks.len() * BLOCK / 2 {
+                    unfiltered = UNFILTERED;
+                }
+                if at < PREFETCH_FROM {
+                    waiting.score(&self.rows, table, top);
+                } else {
+                    waiting.prefetch(&self.rows);
+                }
             }
             if bounds.is_tighter(top.threshold(), lut_threshold) {
                 lut_threshold = top.threshold();
@@ -100,28 +119,41 @@ impl NibbleCodes {
 
 /// Candidates on the way from memory.
 struct Waiting {
-    ids: [u32; AT_ONCE * BLOCK],
+    ids: [u32; AT_ONCE * BLOCK + UNCONDITIONAL],
     count: usize,
 }
 
 impl Waiting {
+    /// Adds the ids from `first` on whose bit is set in `lanes`.
     #[inline(always)]
-    fn add(&mut self, rows: &[[u8; NUM_SUB_VECTORS]], first: usize, mut lanes: u64) {
-        while lanes != 0 {
-            let id = first + lanes.trailing_zeros() as usize;
-            lanes &= lanes - 1;
-            prefetch(&rows[id]);
-            self.ids[self.count] = id as u32;
-            self.count += 1;
+    fn add(&mut self, first: usize, mut lanes: u64) {
+        let end = self.count + lanes.count_ones() as usize;
+        while self.count < end {
+            // A few at a time, needed or not: how many there are is hard to predict, that they are few is easy.
+            for id in &mut self.ids[self.count..][..UNCONDITIONAL] {
+                *id = first as u32 + lanes.trailing_zeros();
+                lanes &= lanes.wrapping_sub(1);
+            }
+            self.count = end.min(self.count + UNCONDITIONAL);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, rows: &[[u8; NUM_SUB_VECTORS]]) {
+        for &id in &self.ids[..self.count] {
+            prefetch(&rows[id as usize]);
         }
     }
 
     #[inline(always)]
     fn score(&mut self, rows: &[[u8; NUM_SUB_VECTORS]], table: &DistanceTable, top: &mut TopKHeap) {
         for &id in &self.ids[..std::mem::take(&mut self.count)] {
-            let row = &rows[id as usize];
-            let distance = row.iter().zip(table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
-            top.push(id, distance);
+            top.push(id, distance(&rows[id as usize], table));
         }
     }
+}
+
+#[inline(always)]
+fn distance(row: &[u8; NUM_SUB_VECTORS], table: &DistanceTable) -> f32 {
+    row.iter().zip(table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)])
 }
