@@ -33,6 +33,12 @@ pub unsafe trait ByteVector: Copy {
     unsafe fn high_nibbles(self) -> Self;
     /// One bit for each lane that is not 255, the first lane lowest.
     unsafe fn below_255(self) -> u64;
+    /// Whether a lane is not 255.
+    #[inline(always)]
+    unsafe fn any_below_255(self) -> bool {
+        // SAFETY: this method's contract.
+        unsafe { self.below_255() != 0 }
+    }
     /// The entry of a table of 64 for each lane of `index`, all below 64.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
 }
@@ -301,6 +307,10 @@ mod aarch64 {
                 let bits = vandq_u8(below, vld1q_u8(PLACES.as_ptr()));
                 u64::from(vaddv_u8(vget_low_u8(bits))) | u64::from(vaddv_u8(vget_high_u8(bits))) << 8
             }
+        }
+        #[inline(always)]
+        unsafe fn any_below_255(self) -> bool {
+            unsafe { vminvq_u8(self.0) != 255 }
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {

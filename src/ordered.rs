@@ -360,7 +360,8 @@ impl Plan {
         before: Option<&[u8; BLOCK]>,
         sums: &mut [u8; BLOCK],
     ) -> bool {
-        let mut any_below = 0;
+        // SAFETY: this function's contract.
+        let mut least = unsafe { V::splat(255) };
         for part in (0..BLOCK).step_by(V::LANES) {
             // SAFETY: `lane` is a block's first lane, `part` a whole vector of the block.
             unsafe {
@@ -372,10 +373,11 @@ impl Plan {
                     sum = sum.add_saturating(V::table(&self.lut[2 * line + 1]).look_up(codes.high_nibbles()));
                 }
                 sum.store(sums.as_mut_ptr().add(part));
-                any_below |= sum.below_255();
+                least = least.min(sum);
             }
         }
-        any_below != 0
+        // SAFETY: this function's contract.
+        unsafe { least.any_below_255() }
     }
 }
 

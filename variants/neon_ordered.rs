@@ -1,4 +1,12 @@
-//! TODO
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with NEON.
+//!
+//! One-register `tbl` for the nibbles, four-register `tbl` for the LUT of a super-block. There is no movemask: whether a block
+//! still has a lane below 255 is a `uminv`, and only the blocks that are left at the end pay for their bits.
+//!
+//! Executed under emulation for a whole query over real codes: 6.5 instructions a code at a million codes, 13 at 200,000,
+//! where it scores 7 % of the codes; `scalar` 63, `neon-tbl` 5.0 and 5.9. So it ranks behind that one;
+//! what it saves is reading, which only a timing on real hardware can weigh.
+
 use crate::{register, registry::Fidelity};
 
 register! {
@@ -7,7 +15,7 @@ register! {
     arch: "aarch64",
     requires: [Neon],
     fidelity: Fidelity::Exact,
-    rank: 90,
+    rank: 55,
     skips_codes: true,
     prepare: kernel::prepare,
 }

@@ -6,10 +6,11 @@
 
 use multiversion::target;
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::{self, Feature};
 use crate::{
     Codebook, DIM, DistanceTable, Error, NUM_SUB_VECTORS, TopKHeap,
     blocks::{BLOCK, Block, BlockedCodes},
-    cpu::{self, Feature},
     leading::Leading,
     register,
     registry::{Fidelity, Scan},
