@@ -203,6 +203,8 @@ fn first_codes(fixture: &Fixture, num_base: usize) -> Fixture {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
     use crate::{
         DIM, NUM_CENTROIDS, TopKHeap,
@@ -226,9 +228,10 @@ pub(crate) mod tests {
         Options { max_seconds: 0.3, ..Options::default() }
     }
 
-    /// A run of the baseline alone.
+    /// A run of the baseline alone, made once.
     pub fn small_run() -> Run {
-        measure(&small_fixture(), &[], &quick(), &mut ()).unwrap()
+        static RUN: OnceLock<Run> = OnceLock::new();
+        RUN.get_or_init(|| measure(&small_fixture(), &[], &quick(), &mut ()).unwrap()).clone()
     }
 
     #[test]
