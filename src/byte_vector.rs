@@ -8,6 +8,7 @@
 /// # Safety
 /// Every method may execute the instruction set that the type stands for: call them only where the CPU has it, inlined into
 /// a function with `#[target_feature]` for it.
+#[expect(clippy::missing_safety_doc, reason = "one contract for all the methods, stated above")]
 pub unsafe trait ByteVector: Copy {
     /// Bytes in the vector.
     const LANES: usize;

@@ -34,6 +34,38 @@ struct Minima<const G: usize>([[f32; G]; NUM_SUB_VECTORS]);
 /// More than all the rounding in a sum of 16 entries, in the scale and in the scaling of an entry, as a share of the value.
 pub(crate) const ROUNDING: f64 = 1.0 / (1 << 18) as f64;
 
+#[inline(always)]
+fn smaller(a: f32, b: f32) -> f32 {
+    if b < a { b } else { a }
+}
+
+/// The minima of `G` equal stretches of a row, halving it again and again: unlike a running minimum, that is SIMD.
+#[inline(always)]
+fn group_minima<const G: usize>(row: &[f32; NUM_CENTROIDS]) -> [f32; G] {
+    let mut minima = *row;
+    let mut count = NUM_CENTROIDS;
+    while count > G {
+        count /= 2;
+        let mut halves = [0.0; NUM_CENTROIDS / 2];
+        for (half, [a, b]) in halves[..count].iter_mut().zip(minima.as_chunks().0) {
+            *half = smaller(*a, *b);
+        }
+        minima[..count].copy_from_slice(&halves[..count]);
+    }
+    std::array::from_fn(|group| minima[group])
+}
+
+/// The smallest of at least 16 values, in 16 running minima.
+#[inline(always)]
+fn least(values: &[f32]) -> f32 {
+    let lanes = values
+        .as_chunks::<16>()
+        .0
+        .iter()
+        .fold([f32::INFINITY; 16], |least, values| std::array::from_fn(|lane| smaller(least[lane], values[lane])));
+    lanes.into_iter().fold(f32::INFINITY, smaller)
+}
+
 impl<const G: usize> FilterTable<G> {
     /// Finds the minima of `table`, which holds no NaN.
     #[inline(always)]
@@ -41,10 +73,8 @@ impl<const G: usize> FilterTable<G> {
         let mut minima = [[0.0; G]; NUM_SUB_VECTORS];
         let (mut base, mut negative) = (0.0, 0.0);
         for (row, groups) in table.iter().zip(&mut minima) {
-            for (group, entries) in groups.iter_mut().zip(row.chunks_exact(NUM_CENTROIDS / G)) {
-                *group = entries.iter().fold(f32::INFINITY, |least, &entry| if entry < least { entry } else { least });
-            }
-            let least = groups.iter().fold(f32::INFINITY, |least, &group| if group < least { group } else { least });
+            *groups = group_minima(row);
+            let least = least(groups);
             // An infinite minimum has no place in a difference; as 0 it leaves the row infinite, which saturates.
             let least = if least.is_finite() { least } else { 0.0 };
             base += f64::from(least);

@@ -20,10 +20,14 @@ pub struct Codebook {
     by_dimension: Box<ByDimension>,
 }
 
-/// Centroids `[m][d][k]`: those of one dimension are neighbours, for SIMD across centroids.
+/// Centroids whose entries are summed at once: two to eight vectors of sums, which stay in registers.
+const AT_ONCE: usize = 32;
+
+/// Centroids `[m][k / 32][d][k % 32]`: those of one dimension are neighbours, for SIMD across centroids, and all is read in
+/// the order in which it lies.
 #[derive(Clone)]
 #[repr(C, align(64))]
-struct ByDimension([[[f32; NUM_CENTROIDS]; SUB_VECTOR_DIM]; NUM_SUB_VECTORS]);
+struct ByDimension([[[[f32; AT_ONCE]; SUB_VECTOR_DIM]; NUM_CENTROIDS / AT_ONCE]; NUM_SUB_VECTORS]);
 
 impl Codebook {
     /// Takes centroids in the order `[m][k][d]`.
@@ -50,11 +54,12 @@ impl Codebook {
     }
 
     fn from_rows(by_centroid: Box<[[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS]; NUM_SUB_VECTORS]>) -> Codebook {
-        let mut by_dimension = Box::new(ByDimension([[[0.0; NUM_CENTROIDS]; SUB_VECTOR_DIM]; NUM_SUB_VECTORS]));
+        let mut by_dimension =
+            Box::new(ByDimension([[[[0.0; AT_ONCE]; SUB_VECTOR_DIM]; NUM_CENTROIDS / AT_ONCE]; NUM_SUB_VECTORS]));
         for (rows, columns) in by_centroid.iter().zip(&mut by_dimension.0) {
             for (k, row) in rows.iter().enumerate() {
                 for (d, &value) in row.iter().enumerate() {
-                    columns[d][k] = value;
+                    columns[k / AT_ONCE][d][k % AT_ONCE] = value;
                 }
             }
         }
@@ -110,15 +115,11 @@ fn fill_avx2(codebook: &ByDimension, query: &[f32; DIM], table: &mut DistanceTab
 
 #[inline(always)]
 fn fill(codebook: &ByDimension, query: &[f32; DIM], table: &mut DistanceTable) {
-    // Sums that stay in registers: 32 centroids are two to eight of them.
-    const AT_ONCE: usize = 32;
-    for (m, (columns, row)) in codebook.0.iter().zip(table).enumerate() {
-        for (chunk, sums) in row.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
+    for ((chunks, row), part) in codebook.0.iter().zip(table).zip(query.as_chunks::<SUB_VECTOR_DIM>().0) {
+        for (columns, sums) in chunks.iter().zip(row.as_chunks_mut::<AT_ONCE>().0) {
             let mut partial = [0.0; AT_ONCE];
-            for (d, column) in columns.iter().enumerate() {
-                let q = query[m * SUB_VECTOR_DIM + d];
-                let centroids = &column.as_chunks::<AT_ONCE>().0[chunk];
-                for (sum, c) in partial.iter_mut().zip(centroids) {
+            for (column, q) in columns.iter().zip(part) {
+                for (sum, c) in partial.iter_mut().zip(column) {
                     *sum += (q - c) * (q - c);
                 }
             }

@@ -1,230 +1,273 @@
-//! Saved runs side by side: what became faster or slower, and which variant wins on which CPU.
+//! Saved runs against each other: what became faster or slower, and who wins where.
+//!
+//! Two runs are made at different times, so the machine may have been faster in one of them. What is compared is therefore
+//! each variant's ratio to a yardstick that its own run had in the same rounds. There are two, since a machine can be slower
+//! in two ways: the baseline, which computes, and the roofline, which reads memory. A variant does some of both, so the
+//! interval spans what both say, and the baseline itself gets no verdict. And a run promises no more than its precision, so
+//! a difference counts only if the interval lies beyond that too.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use serde::Serialize;
 
 use super::{
-    measure::statistics::{Estimate, estimate_ratio, geomean},
+    measure::statistics::{estimate_ratio, geomean},
     run::{Run, Status, VariantResult},
 };
 
-/// Runs compared with the first of them.
-///
-/// Times of different hours don't compare: a shared machine has slow days. What compares is a variant against a yardstick in
-/// the same rounds. There are two, since a machine can be slow in two ways: the baseline, which computes, and the roofline,
-/// which reads memory. Every variant does something of both. So its ratio is formed against each, the reported interval
-/// spans both, and a difference is called only where both call it, in the same direction.
-#[derive(Clone, Debug, Serialize)]
-pub struct Comparison {
-    /// What the runs are called, as they were given.
-    pub runs: Vec<String>,
-    /// What differs between the runs besides the times: CPU, mask, version.
-    pub differences: Vec<String>,
-    /// The variants that were measured in the first run and in another, in the first run's order.
-    pub variants: Vec<VariantComparison>,
-}
+/// Rounds without which there is no interval.
+const LEAST_ROUNDS: usize = 2;
 
-/// One variant in all runs.
-#[derive(Clone, Debug, Serialize)]
-pub struct VariantComparison {
-    pub name: String,
-    /// In each run; absent where it was not measured.
-    pub ns_per_query: Vec<Option<f64>>,
-    pub speedup: Vec<Option<f64>>,
-    /// Of each run after the first.
-    pub changes: Vec<Option<Change>>,
-}
-
-/// What became of a variant between the first run and a later one.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Change {
-    /// The later time over the first one's, each against the baseline: above 1 is slower.
-    pub ratio: f64,
-    /// Its interval of 95 %, against either yardstick.
-    pub ratio_low: f64,
-    pub ratio_high: f64,
-    pub verdict: Verdict,
-}
-
-/// Whether a variant changed.
+/// What to say of a variant in two runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Faster,
     Slower,
     NoDifference,
+    /// The baseline, which the others are compared by.
+    Baseline,
+    /// It gave wrong answers in the later run and did not in the first.
+    NowWrong,
+    /// One of the runs has no figures for it.
+    Unknown,
 }
 
-impl Comparison {
-    /// Compares each of `runs` (at least two, with what they are called) with the first.
-    ///
-    /// # Errors
-    /// The runs are of different data or were measured in different ways, or have no variant in common.
-    pub fn new(runs: &[(String, Run)]) -> Result<Comparison> {
-        ensure!(runs.len() >= 2, "a comparison needs at least two runs");
-        let (first, others) = (&runs[0], &runs[1..]);
-        let mut differences = Vec::new();
-        for other in others {
-            check_comparable(first, other)?;
-            differences.extend(differing(first, other));
+/// Some runs against the first.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    pub runs: Vec<String>,
+    pub baseline: String,
+    /// What differs between the runs besides the variants, and what each of them warned of.
+    pub warnings: Vec<String>,
+    pub variants: Vec<Compared>,
+}
+
+/// One variant in the first run and in a later one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Compared {
+    pub name: String,
+    /// The later run.
+    pub run: String,
+    pub verdict: Verdict,
+    /// Why the verdict is unknown.
+    pub reason: Option<String>,
+    pub before_ns_per_query: Option<f64>,
+    pub ns_per_query: Option<f64>,
+    /// The speed in the later run over that in the first, both as multiples of their baseline's, and an interval that spans
+    /// those of 95 % against the baseline and against the roofline.
+    pub ratio: Option<f64>,
+    pub ratio_low: Option<f64>,
+    pub ratio_high: Option<f64>,
+}
+
+impl Compared {
+    /// Whether the variant takes longer than it did by more than this share, or is wrong.
+    pub fn is_regression(&self, share: f64) -> bool {
+        match self.verdict {
+            Verdict::NowWrong => true,
+            Verdict::Slower => self.ratio.is_some_and(|ratio| 1.0 / ratio - 1.0 > share),
+            _ => false,
         }
-        let variants: Vec<_> = first.1.variants.iter().filter_map(|variant| compare_variant(variant, runs)).collect();
-        ensure!(!variants.is_empty(), "the runs have no variant in common, besides the baseline, that both measured");
-        Ok(Comparison { runs: runs.iter().map(|(name, _)| name.clone()).collect(), differences, variants })
-    }
-
-    /// The names of the variants that became slower by more than `share` of their time.
-    pub fn regressions(&self, share: f64) -> Vec<&str> {
-        let regressed = |change: &Change| change.verdict == Verdict::Slower && change.ratio > 1.0 + share;
-        let any = |variant: &&VariantComparison| variant.changes.iter().flatten().any(regressed);
-        self.variants.iter().filter(any).map(|variant| variant.name.as_str()).collect()
     }
 }
 
-fn check_comparable((a_name, a): &(String, Run), (b_name, b): &(String, Run)) -> Result<()> {
+/// Compares the first of `runs` with each of the others.
+///
+/// # Errors
+/// There are fewer than two, they measured something else (data, baseline, protocol), or have no variant in common.
+pub fn compare(runs: &[(String, Run)]) -> Result<Comparison> {
+    let [(first_name, first), later @ ..] = runs else { bail!("there is nothing to compare") };
+    ensure!(!later.is_empty(), "there is nothing to compare {first_name} with");
+    let mut comparison = Comparison {
+        runs: runs.iter().map(|(name, _)| name.clone()).collect(),
+        baseline: first.baseline.clone(),
+        warnings: Vec::new(),
+        variants: Vec::new(),
+    };
+    for (name, run) in later {
+        check_comparable((first_name, first), (name, run))?;
+        comparison.warnings.extend(differences((first_name, first), (name, run)));
+    }
+    for (name, run) in runs {
+        comparison.warnings.extend(run.warnings.iter().map(|warning| format!("{name}: {warning}")));
+    }
+    for (name, run) in later {
+        for before in &first.variants {
+            comparison.variants.push(compared(first, before, name, run));
+        }
+        for new in run.variants.iter().filter(|new| find(first, &new.name).is_none()) {
+            comparison.variants.push(without_verdict(&new.name, name, None, Some(new), format!("not in {first_name}")));
+        }
+    }
+    Ok(comparison)
+}
+
+fn check_comparable((name_a, a): (&str, &Run), (name_b, b): (&str, &Run)) -> Result<()> {
     ensure!(
         a.fixture.checksum == b.fixture.checksum,
-        "{a_name} and {b_name} are of different data and can't be compared: '{}' ({} codes, {} queries) and '{}' ({} codes, \
-         {} queries)",
-        a.fixture.name,
-        a.fixture.num_base,
-        a.fixture.num_queries,
-        b.fixture.name,
-        b.fixture.num_base,
-        b.fixture.num_queries
+        "{name_a} and {name_b} were measured on different data: {} and {}; times of different data don't compare",
+        a.what(),
+        b.what()
     );
-    let way = |run: &Run| format!("k {}, batch {}, cold {}", run.protocol.k, run.protocol.batch, run.protocol.cold);
-    ensure!(
-        way(a) == way(b) && a.baseline == b.baseline,
-        "{a_name} and {b_name} were measured in different ways and can't be compared: {} (baseline {}) and {} (baseline {})",
-        way(a),
-        a.baseline,
-        way(b),
-        b.baseline
-    );
+    for (what, of_a, of_b) in [
+        ("baseline", a.baseline.clone(), b.baseline.clone()),
+        ("k", a.protocol.k.to_string(), b.protocol.k.to_string()),
+        ("--batch", a.protocol.batch.to_string(), b.protocol.batch.to_string()),
+        ("--cold", a.protocol.cold.to_string(), b.protocol.cold.to_string()),
+    ] {
+        ensure!(of_a == of_b, "{name_a} and {name_b} were measured differently: {what} is {of_a} and {of_b}");
+    }
+    let common = a.variants.iter().any(|variant| find(b, &variant.name).is_some_and(|_| variant.name != a.baseline));
+    ensure!(common, "{name_a} and {name_b} have no variant in common but the baseline");
     Ok(())
 }
 
-fn differing((a_name, a): &(String, Run), (b_name, b): &(String, Run)) -> Vec<String> {
+fn differences((name_a, a): (&str, &Run), (name_b, b): (&str, &Run)) -> Vec<String> {
     let mask = |run: &Run| run.machine.mask.clone().unwrap_or_else(|| "none".to_owned());
     [
         ("CPU", a.machine.cpu.clone(), b.machine.cpu.clone()),
-        ("CPU mask", mask(a), mask(b)),
-        ("version", a.version.clone(), b.version.clone()),
+        ("number of cores", a.machine.cores.to_string(), b.machine.cores.to_string()),
+        ("system", a.machine.os.clone(), b.machine.os.clone()),
+        ("PQBENCH_CPU mask", mask(a), mask(b)),
+        ("pqbench version", a.version.clone(), b.version.clone()),
     ]
     .into_iter()
-    .filter(|(_, a, b)| a != b)
-    .map(|(what, a, b)| format!("{what}: {a_name} has {a}, {b_name} has {b}"))
+    .filter(|(_, of_a, of_b)| of_a != of_b)
+    .map(|(what, of_a, of_b)| format!("the {what} differs: {of_a} in {name_a}, {of_b} in {name_b}"))
     .collect()
 }
 
-fn compare_variant(variant: &VariantResult, runs: &[(String, Run)]) -> Option<VariantComparison> {
-    let in_runs: Vec<_> = runs.iter().map(|(_, run)| measured(run, &variant.name)).collect();
-    let first = in_runs[0].filter(|_| variant.name != runs[0].1.baseline)?;
-    let change = |(run, other): (&(String, Run), &Option<&VariantResult>)| change(&runs[0].1, first, &run.1, (*other)?);
-    let changes: Vec<_> = runs.iter().zip(&in_runs).skip(1).map(change).collect();
-    changes.iter().any(Option::is_some).then(|| VariantComparison {
-        name: variant.name.clone(),
-        ns_per_query: in_runs.iter().map(|result| result.and_then(|r| r.ns_per_query)).collect(),
-        speedup: in_runs.iter().map(|result| result.and_then(|r| r.speedup)).collect(),
-        changes,
-    })
+fn find<'a>(run: &'a Run, name: &str) -> Option<&'a VariantResult> {
+    run.variants.iter().find(|variant| variant.name == name)
 }
 
-fn measured<'a>(run: &'a Run, name: &str) -> Option<&'a VariantResult> {
-    run.variants
-        .iter()
-        .find(|variant| variant.name == name && variant.status == Status::Ok && !variant.samples.is_empty())
+fn without_verdict(
+    name: &str,
+    run: &str,
+    before: Option<&VariantResult>,
+    after: Option<&VariantResult>,
+    reason: String,
+) -> Compared {
+    Compared {
+        name: name.to_owned(),
+        run: run.to_owned(),
+        verdict: Verdict::Unknown,
+        reason: Some(reason),
+        before_ns_per_query: before.and_then(|before| before.ns_per_query),
+        ns_per_query: after.and_then(|after| after.ns_per_query),
+        ratio: None,
+        ratio_low: None,
+        ratio_high: None,
+    }
 }
 
-fn change(first_run: &Run, first: &VariantResult, later_run: &Run, later: &VariantResult) -> Option<Change> {
-    let mut rng = ChaCha8Rng::seed_from_u64(later_run.protocol.seed);
-    let mut against = |first_yardstick: &[f64], later_yardstick: &[f64]| {
-        estimate_ratio(&over(&later.samples, later_yardstick), &over(&first.samples, first_yardstick), &mut rng)
+fn compared(first: &Run, before: &VariantResult, run_name: &str, run: &Run) -> Compared {
+    let unknown = |after, reason| without_verdict(&before.name, run_name, Some(before), after, reason);
+    let Some(after) = find(run, &before.name) else { return unknown(None, format!("not in {run_name}")) };
+    if before.name == first.baseline {
+        return Compared { verdict: Verdict::Baseline, reason: None, ..unknown(Some(after), String::new()) };
+    }
+    if after.status == Status::Wrong && before.status != Status::Wrong {
+        let why = after.reason.clone().unwrap_or_default();
+        return Compared { verdict: Verdict::NowWrong, ..unknown(Some(after), why) };
+    }
+    let (Some(old), Some(new)) = (ratios(first, before), ratios(run, after)) else {
+        let why = |variant: &VariantResult| variant.reason.clone().unwrap_or_else(|| "too few rounds".to_owned());
+        let reason = if ratios(first, before).is_none() { why(before) } else { why(after) };
+        return unknown(Some(after), reason);
     };
-    let baselines = (measured(first_run, &first_run.baseline)?, measured(later_run, &later_run.baseline)?);
-    let by_baseline = against(&baselines.0.samples, &baselines.1.samples);
-    let by_roofline = against(&first_run.roofline_samples, &later_run.roofline_samples);
-    let all = |holds: fn(&Estimate) -> bool| [by_baseline, by_roofline].iter().all(holds);
-    Some(Change {
-        ratio: by_baseline.value,
-        ratio_low: by_baseline.low.min(by_roofline.low),
-        ratio_high: by_baseline.high.max(by_roofline.high),
-        verdict: if all(|ratio| ratio.differs_from_one() && ratio.value > 1.0) {
-            Verdict::Slower
-        } else if all(|ratio| ratio.differs_from_one() && ratio.value < 1.0) {
-            Verdict::Faster
-        } else {
-            Verdict::NoDifference
-        },
-    })
+    let mut rng = ChaCha8Rng::seed_from_u64(first.protocol.seed);
+    let [by_baseline, by_roofline] = [0, 1].map(|yardstick| estimate_ratio(&new[yardstick], &old[yardstick], &mut rng));
+    let (low, high) = (by_baseline.low.min(by_roofline.low), by_baseline.high.max(by_roofline.high));
+    Compared {
+        verdict: verdict(low, high, first.protocol.precision.max(run.protocol.precision)),
+        reason: None,
+        ratio: Some(by_baseline.value),
+        ratio_low: Some(low),
+        ratio_high: Some(high),
+        ..unknown(Some(after), String::new())
+    }
 }
 
-/// Each round's time over the yardstick's.
-fn over(samples: &[f64], yardstick: &[f64]) -> Vec<f64> {
-    samples.iter().zip(yardstick).map(|(sample, yardstick)| sample / yardstick).collect()
+fn verdict(low: f64, high: f64, precision: f64) -> Verdict {
+    if low > 1.0 + precision {
+        Verdict::Faster
+    } else if high < 1.0 / (1.0 + precision) {
+        Verdict::Slower
+    } else {
+        Verdict::NoDifference
+    }
 }
 
-/// Variants over several machines.
+/// In each round, the baseline's time and the roofline's over the variant's.
+fn ratios(run: &Run, variant: &VariantResult) -> Option<[Vec<f64>; 2]> {
+    let yardsticks = [&find(run, &run.baseline)?.samples, &run.roofline_samples];
+    let ratio = |yardstick: &Vec<f64>| yardstick.iter().zip(&variant.samples).map(|(of, own)| of / own).collect();
+    let ratios: [Vec<f64>; 2] = yardsticks.map(ratio);
+    ratios.iter().all(|ratios| ratios.len() >= LEAST_ROUNDS).then_some(ratios)
+}
+
+/// Runs of several machines, taken together.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ranking {
-    /// The CPUs of the runs.
-    pub cpus: Vec<String>,
-    /// The highest speed-up first.
-    pub variants: Vec<RankedVariant>,
+    pub runs: Vec<String>,
+    pub warnings: Vec<String>,
+    /// The highest geometric mean first.
+    pub variants: Vec<Ranked>,
 }
 
-/// One variant over several machines.
+/// One variant over all the runs.
 #[derive(Clone, Debug, Serialize)]
-pub struct RankedVariant {
+pub struct Ranked {
     pub name: String,
-    /// Geometric mean of its speed-ups over the CPUs that ran it; several runs of one CPU count once.
-    pub speedup: f64,
-    /// The CPUs that ran it.
-    pub ran_on: Vec<String>,
-    /// The CPUs with a run in which it had the first place, alone or shared.
+    /// Geometric mean of the speed-ups over the baseline, in the runs that have one.
+    pub speedup: Option<f64>,
+    pub speedup_low: Option<f64>,
+    pub speedup_high: Option<f64>,
+    /// The runs that have one.
+    pub measured: usize,
+    /// The CPUs on which it was first, alone or not.
     pub won_on: Vec<String>,
 }
 
-impl Ranking {
-    /// Ranks the variants over `runs`.
-    ///
-    /// # Errors
-    /// No run measured a variant.
-    pub fn new(runs: &[Run]) -> Result<Ranking> {
-        let mut speedups: BTreeMap<&str, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
-        let mut wins: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for run in runs {
-            let cpu = run.machine.cpu.as_str();
-            for variant in &run.variants {
-                if let Some(speedup) = variant.speedup {
-                    speedups.entry(&variant.name).or_default().entry(cpu).or_default().push(speedup);
-                }
-                let won = wins.entry(&variant.name).or_default();
-                if variant.rank == Some(1) && !won.contains(&cpu) {
-                    won.push(cpu);
-                }
-            }
+/// Ranks the variants of all `runs` together.
+///
+/// # Errors
+/// There is none, or their baselines differ.
+pub fn rank(runs: &[(String, Run)]) -> Result<Ranking> {
+    let [(first_name, first), ..] = runs else { bail!("there are no runs to rank") };
+    let mut warnings = Vec::new();
+    for (name, run) in runs {
+        ensure!(run.baseline == first.baseline, "{first_name} and {name} have different baselines");
+        if run.fixture.checksum != first.fixture.checksum {
+            warnings.push(format!("{name} was measured on other data than {first_name}: {}", run.what()));
         }
-        ensure!(!speedups.is_empty(), "no run measured a variant");
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let mut variants: Vec<_> = speedups
-            .iter()
-            .map(|(name, by_cpu)| RankedVariant {
-                name: (*name).to_owned(),
-                speedup: geomean(&by_cpu.values().map(|speedups| geomean(speedups)).collect::<Vec<_>>()),
-                ran_on: owned(&by_cpu.keys().copied().collect::<Vec<_>>()),
-                won_on: owned(&wins[name]),
-            })
-            .collect();
-        variants.sort_by(|a, b| b.speedup.total_cmp(&a.speedup));
-        let mut cpus = owned(&runs.iter().map(|run| run.machine.cpu.as_str()).collect::<Vec<_>>());
-        cpus.sort();
-        cpus.dedup();
-        Ok(Ranking { cpus, variants })
+    }
+    let names: BTreeSet<&str> = runs.iter().flat_map(|(_, run)| &run.variants).map(|v| v.name.as_str()).collect();
+    let mut variants: Vec<Ranked> = names.into_iter().map(|name| ranked(name, runs)).collect();
+    variants.sort_by(|a, b| b.speedup.unwrap_or(0.0).total_cmp(&a.speedup.unwrap_or(0.0)));
+    if variants.iter().any(|variant| variant.measured > 0 && variant.measured < runs.len()) {
+        warnings.push("not every variant ran in every run: their means are over different machines".to_owned());
+    }
+    Ok(Ranking { runs: runs.iter().map(|(name, _)| name.clone()).collect(), warnings, variants })
+}
+
+fn ranked(name: &str, runs: &[(String, Run)]) -> Ranked {
+    let results = || runs.iter().filter_map(|(_, run)| Some((run, find(run, name)?)));
+    let speedups: Vec<f64> = results().filter_map(|(_, variant)| variant.speedup).collect();
+    let won: BTreeSet<&str> =
+        results().filter(|(_, variant)| variant.rank == Some(1)).map(|(run, _)| run.machine.cpu.as_str()).collect();
+    let some = |value: f64| (!speedups.is_empty()).then_some(value);
+    Ranked {
+        name: name.to_owned(),
+        speedup: some(geomean(&speedups)),
+        speedup_low: some(speedups.iter().copied().fold(f64::INFINITY, f64::min)),
+        speedup_high: some(speedups.iter().copied().fold(0.0, f64::max)),
+        measured: speedups.len(),
+        won_on: won.into_iter().map(str::to_owned).collect(),
     }
 }
 
@@ -233,84 +276,96 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::bench::measure::tests::small_run;
+    use crate::bench::report::sample;
 
-    /// A run of the baseline and of one variant, the variant's time being `work` of computing and `read` of reading, on a
-    /// machine that computes and reads more slowly by these factors, with a percent of noise.
-    fn run(seed: u64, [work, read]: [f64; 2], [computing, reading]: [f64; 2]) -> Run {
+    /// A run like the sample with noise of its own, in which the machine is `machine` and each variant but the baseline
+    /// `slowdown` times as slow.
+    fn run(seed: u64, machine: f64, slowdown: f64) -> Run {
+        run_on(seed, [machine, machine], slowdown)
+    }
+
+    /// The same on a machine that computes and reads memory more slowly by these factors. The baseline only computes, the
+    /// other variants do half of each.
+    fn run_on(seed: u64, [computing, reading]: [f64; 2], slowdown: f64) -> Run {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut samples = |ns: f64| (0..40).map(|_| ns * rng.random_range(0.99..1.01)).collect::<Vec<f64>>();
-        let mut run = small_run();
-        let mut baseline = run.variants.iter().find(|variant| variant.name == run.baseline).unwrap().clone();
-        baseline.samples = samples(1000.0 * computing);
-        let variant = VariantResult {
-            name: "quick".to_owned(),
-            samples: samples(work * computing + read * reading),
-            ..baseline.clone()
-        };
-        run.roofline_samples = samples(100.0 * reading);
-        run.variants = vec![variant, baseline];
+        let mut run = sample::run();
+        for variant in run.variants.iter_mut().filter(|variant| variant.status == Status::Ok) {
+            let own = if variant.name == "scalar" { computing } else { slowdown * (computing + reading) / 2.0 };
+            let ns = variant.ns_per_query.unwrap() * own;
+            variant.samples = (0..100).map(|_| ns * (1.0 + 0.02 * rng.random::<f64>())).collect();
+        }
+        let ns = run.roofline_ns * reading;
+        run.roofline_samples = (0..100).map(|_| ns * (1.0 + 0.02 * rng.random::<f64>())).collect();
         run
     }
 
-    fn verdict(runs: [Run; 2]) -> Verdict {
-        let [a, b] = runs;
-        let comparison = Comparison::new(&[("a".to_owned(), a), ("b".to_owned(), b)]).unwrap();
-        assert_eq!(comparison.variants.len(), 1);
-        comparison.variants[0].changes[0].unwrap().verdict
+    fn verdicts(a: Run, b: Run) -> Vec<(String, Verdict)> {
+        let comparison = compare(&[("a".to_owned(), a), ("b".to_owned(), b)]).unwrap();
+        comparison.variants.into_iter().map(|variant| (variant.name, variant.verdict)).collect()
     }
 
     #[test]
-    fn a_changed_variant_is_told_from_a_changed_machine() {
+    fn a_slower_machine_is_no_slower_variant() {
+        let machines = [[1.2, 1.2], [1.0, 1.2], [1.2, 1.0], [1.0, 0.8]];
         for seed in 0..20 {
-            let before = run(seed, [50.0, 100.0], [1.0, 1.0]);
-            let after = |variant, machine| [before.clone(), run(seed + 100, variant, machine)];
-            assert_eq!(verdict(after([53.0, 104.0], [1.0, 1.0])), Verdict::Slower);
-            assert_eq!(verdict(after([48.0, 95.0], [1.0, 1.0])), Verdict::Faster);
-            for machine in [[1.0, 1.0], [1.3, 1.3], [1.0, 1.2], [1.1, 1.0], [1.0, 0.8]] {
-                assert_eq!(verdict(after([50.0, 100.0], machine)), Verdict::NoDifference, "{machine:?}");
+            let later = run_on(100 + seed, machines[seed as usize % machines.len()], 1.0);
+            for (name, verdict) in verdicts(run(seed, 1.0, 1.0), later) {
+                let expected = match name.as_str() {
+                    "scalar" => Verdict::Baseline,
+                    "broken" | "neon-tbl" => Verdict::Unknown,
+                    _ => Verdict::NoDifference,
+                };
+                assert_eq!(verdict, expected, "{name}");
             }
         }
     }
 
     #[test]
-    fn only_regressions_beyond_the_limit_count() {
-        let runs =
-            [("a".to_owned(), run(1, [50.0, 100.0], [1.0, 1.0])), ("b".to_owned(), run(2, [53.0, 106.0], [1.0, 1.0]))];
-        let comparison = Comparison::new(&runs).unwrap();
-        assert_eq!(comparison.regressions(0.03), ["quick"]);
-        assert_eq!(comparison.regressions(0.10), Vec::<&str>::new());
+    fn a_slower_variant_is_told_and_a_faster_one_too() {
+        for (slowdown, expected) in [(1.05, Verdict::Slower), (0.95, Verdict::Faster)] {
+            let verdicts = verdicts(run(1, 1.0, 1.0), run(2, 0.9, slowdown));
+            assert!(verdicts.contains(&("avx2-pshufb".to_owned(), expected)), "{verdicts:?}");
+        }
     }
 
     #[test]
-    fn what_does_not_compare_is_refused_or_named() {
-        let first = run(1, [50.0, 100.0], [1.0, 1.0]);
-        let with = |change: fn(&mut Run)| {
-            let mut other = first.clone();
+    fn a_regression_is_beyond_the_share_or_a_wrong_answer() {
+        let pair = [("a".to_owned(), run(1, 1.0, 1.0)), ("b".to_owned(), run(2, 1.0, 1.05))];
+        let slower = compare(&pair).unwrap().variants.remove(0);
+        assert!(slower.is_regression(0.03) && !slower.is_regression(0.1));
+        let mut broken = run(2, 1.0, 1.0);
+        broken.variants[0].status = Status::Wrong;
+        let pair = [("a".to_owned(), run(1, 1.0, 1.0)), ("b".to_owned(), broken)];
+        assert!(compare(&pair).unwrap().variants[0].is_regression(0.5));
+    }
+
+    #[test]
+    fn what_does_not_compare_is_refused_and_what_differs_is_said() {
+        let refused = |change: fn(&mut Run)| {
+            let mut other = run(2, 1.0, 1.0);
             change(&mut other);
-            Comparison::new(&[("a".to_owned(), first.clone()), ("b".to_owned(), other)])
+            compare(&[("a".to_owned(), run(1, 1.0, 1.0)), ("b".to_owned(), other)])
+                .map(|comparison| comparison.warnings)
         };
-        let refused = |change| with(change).unwrap_err().to_string();
-        assert!(refused(|run| run.fixture.checksum = "other".to_owned()).contains("different data"));
-        assert!(refused(|run| run.protocol.batch = 16).contains("batch 16"));
-        assert!(refused(|run| run.variants[0].name = "renamed".to_owned()).contains("no variant in common"));
-        let named = with(|run| run.machine.cpu = "abacus".to_owned()).unwrap().differences;
-        assert!(named.len() == 1 && named[0].contains("b has abacus"), "{named:?}");
+        assert!(refused(|run| run.fixture.checksum.push('1')).unwrap_err().to_string().contains("different data"));
+        assert!(refused(|run| run.protocol.batch = 2).unwrap_err().to_string().contains("--batch is 1 and 2"));
+        let none_in_common = |run: &mut Run| run.variants.iter_mut().for_each(|variant| variant.name.push('2'));
+        assert!(refused(none_in_common).unwrap_err().to_string().contains("no variant in common"));
+        let warnings = refused(|run| run.machine.cpu = "another".to_owned()).unwrap();
+        assert!(warnings[0].contains("the CPU differs"), "{warnings:?}");
     }
 
     #[test]
-    fn a_ranking_counts_every_cpu_once() {
-        let with = |cpu: &str, speedup: f64, rank| {
-            let mut run = run(1, [50.0, 100.0], [1.0, 1.0]);
-            run.machine.cpu = cpu.to_owned();
-            run.variants[0].speedup = Some(speedup);
-            run.variants[0].rank = Some(rank);
-            run
-        };
-        let ranking = Ranking::new(&[with("x", 2.0, 1), with("x", 2.0, 1), with("y", 8.0, 2)]).unwrap();
-        assert_eq!((ranking.variants[0].name.as_str(), ranking.cpus.len()), ("quick", 2));
-        assert!((ranking.variants[0].speedup - 4.0).abs() < 1e-9);
-        assert_eq!(ranking.variants[0].won_on, ["x"]);
-        assert!(Ranking::new(&[]).is_err());
+    fn ranks_are_geometric_means_over_the_machines() {
+        let mut other = run(2, 1.0, 1.0);
+        other.machine.cpu = "another".to_owned();
+        other.variants[0].speedup = other.variants[0].speedup.map(|ratio| ratio / 4.0);
+        other.variants[0].rank = Some(3);
+        let ranking = rank(&[("a".to_owned(), run(1, 1.0, 1.0)), ("b".to_owned(), other)]).unwrap();
+        let find = |name: &str| ranking.variants.iter().find(|variant| variant.name == name).unwrap();
+        let fast = find("avx512-vbmi");
+        assert!((fast.speedup.unwrap() - 1_032_000.0 / 45_000.0 / 2.0).abs() < 1e-9);
+        assert_eq!((fast.measured, fast.won_on.as_slice()), (2, ["A CPU <of> 2026".to_owned()].as_slice()));
+        assert_eq!((find("neon-tbl").speedup, find("neon-tbl").measured), (None, 0));
     }
 }

@@ -4,12 +4,15 @@
 
 mod cases;
 pub mod compare;
+pub mod file;
 pub mod fixture;
+pub mod hint;
 mod machine;
 pub mod measure;
 pub mod prepare;
 mod progress;
 pub mod reference;
+pub mod report;
 pub mod run;
 pub mod saved;
 mod threads;

@@ -1,146 +1,143 @@
-//! Runs on disk: written atomically, read with a check that nothing is missing and nobody edited them.
-//!
-//! A file is one JSON object: `schema`, the `sha256` of the text of `run`, and `run` itself, a [`Run`].
+//! Saved runs: the JSON of a [`Run`] with a `checksum` of the rest of it, so that a file tells whether it is whole.
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
-use super::run::{Run, SCHEMA};
+use super::{
+    file::Place,
+    run::{Run, SCHEMA},
+};
 
-/// Where runs that have a name and no path are.
+/// Where a run goes that is saved under a mere name.
 const FOLDER: &str = "runs";
+const CHECKSUM: &str = "checksum";
 
-#[derive(Serialize, Deserialize)]
-struct File<'a> {
-    schema: u32,
-    sha256: String,
-    #[serde(borrow)]
-    run: &'a RawValue,
+/// The file of the run called `name`: `runs/NAME.json`, or `name` itself if it is a path.
+pub fn path_of(name: &str) -> PathBuf {
+    let path = Path::new(name);
+    let is_mere_name = path.components().count() == 1 && path.extension().is_none_or(|extension| extension != "json");
+    if is_mere_name { Path::new(FOLDER).join(format!("{name}.json")) } else { path.to_owned() }
 }
 
-/// The file of a run: a path as it is, a mere name as `runs/NAME.json`.
-pub fn path_of(name_or_path: &str) -> PathBuf {
-    let path = Path::new(name_or_path);
-    let is_name = path.components().count() == 1 && path.extension().is_none() && !name_or_path.starts_with('.');
-    if is_name { Path::new(FOLDER).join(name_or_path).with_extension("json") } else { path.to_owned() }
-}
-
-/// Writes `run` to `path`, in place of what is there; whoever reads it meanwhile sees the old run or the new one. Its folder
-/// is made if need be.
+/// Makes sure that a run can be saved under `name`, and returns its path.
 ///
 /// # Errors
-/// The file can't be written; what was there is still there.
+/// It can't be written there.
+pub fn reserve(name: &str) -> Result<PathBuf> {
+    ensure!(!name.is_empty(), "a run can't be saved under an empty name");
+    let path = path_of(name);
+    if path.parent() == Some(Path::new(FOLDER)) {
+        fs::create_dir_all(FOLDER).with_context(|| format!("cannot make the folder {FOLDER}"))?;
+    }
+    Place::open(&path)?;
+    Ok(path)
+}
+
+/// Writes `run` to `path` in one step.
+///
+/// # Errors
+/// It can't be written there.
 pub fn save(run: &Run, path: &Path) -> Result<()> {
-    let body = serde_json::value::to_raw_value(run).context("the run can't be written as JSON")?;
-    let file = File { schema: run.schema, sha256: checksum(body.get()), run: &body };
-    let write = || -> Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut temporary = NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut temporary, &file)?;
-        temporary.write_all(b"\n")?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("the run can't be saved to {}", path.display()))
+    let mut json = serde_json::to_value(run)?;
+    let checksum = checksum(&json);
+    json.as_object_mut().context("a run is an object")?.insert(CHECKSUM.to_owned(), checksum.into());
+    Place::open(path)?.write((serde_json::to_string_pretty(&json)? + "\n").as_bytes())
 }
 
-/// Reads the run at `path`.
+/// Reads the run called `name`.
 ///
 /// # Errors
-/// There is no such file, or it is no run, cut short, of a newer pqbench, or not as it was written.
-pub fn load(path: &Path) -> Result<Run> {
-    let text = fs::read_to_string(path).with_context(|| format!("the run {} can't be read", path.display()))?;
-    parse(&text).with_context(|| format!("{} is no run that can be used", path.display()))
+/// There is none, or it is truncated, of a newer version, edited or no run at all.
+pub fn load(name: &str) -> Result<Run> {
+    let path = path_of(name);
+    let text = fs::read_to_string(&path).with_context(|| {
+        let others = saved_names();
+        let hint = if others.is_empty() { String::new() } else { format!("; there are: {}", others.join(", ")) };
+        format!("cannot read the run {}{hint}", path.display())
+    })?;
+    parse(&text).with_context(|| format!("{} is no whole run", path.display()))
+}
+
+/// [`load`]s the runs called `names`, each with its name.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_all(names: &[String]) -> Result<Vec<(String, Run)>> {
+    names.iter().map(|name| Ok((name.clone(), load(name)?))).collect()
 }
 
 fn parse(text: &str) -> Result<Run> {
-    let file: File<'_> = match serde_json::from_str(text) {
-        Ok(file) => file,
-        Err(error) if error.is_eof() => bail!("it is cut short, at line {}, column {}", error.line(), error.column()),
-        Err(error) => bail!("it is not what `--save` writes: {error}"),
+    let mut json: Value = serde_json::from_str(text).context("it is truncated, or no JSON")?;
+    let schema =
+        json.get("schema").and_then(Value::as_u64).context("it has no 'schema'; was it written by pqbench --save?")?;
+    ensure!(
+        schema <= u64::from(SCHEMA),
+        "its schema is {schema}, and this pqbench knows up to {SCHEMA}; use a newer pqbench"
+    );
+    let Some(stated) = json.as_object_mut().and_then(|fields| fields.shift_remove(CHECKSUM)) else {
+        bail!("it has no '{CHECKSUM}'; save runs by pqbench --save");
     };
-    ensure!(
-        file.schema <= SCHEMA,
-        "its schema is {}, and this pqbench knows up to {SCHEMA}: use the version that wrote it, or a newer one",
-        file.schema
-    );
-    ensure!(
-        file.sha256 == checksum(file.run.get()),
-        "its checksum does not match: it was changed after it was written"
-    );
-    serde_json::from_str(file.run.get()).context("its run does not have what its schema asks for")
+    ensure!(stated == checksum(&json).as_str(), "it was changed after it was saved: its checksum does not fit");
+    serde_json::from_value(json).context("a field is missing or has another type")
 }
 
-fn checksum(body: &str) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+/// SHA-256 of the JSON without white space, in hex.
+fn checksum(json: &Value) -> String {
+    Sha256::digest(json.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn saved_names() -> Vec<String> {
+    let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    let name = |path: PathBuf| Some(path.file_name()?.to_str()?.strip_suffix(".json")?.to_owned());
+    let mut names: Vec<_> = entries.filter_map(|entry| name(entry.path())).collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::measure::tests::small_run;
+    use crate::bench::report::sample;
 
     #[test]
-    fn a_run_comes_back_as_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/er/run.json");
-        let mut run = small_run();
-        for rounds in [1, 2] {
-            run.rounds = rounds;
-            save(&run, &path).unwrap();
-            let loaded = load(&path).unwrap();
-            let same = serde_json::to_string(&loaded).unwrap() == serde_json::to_string(&run).unwrap();
-            assert!(same && loaded.rounds == rounds);
-        }
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+    fn a_mere_name_lives_in_the_folder_of_runs() {
+        assert_eq!(path_of("before"), Path::new("runs/before.json"));
+        assert_eq!(path_of("v0.1"), Path::new("runs/v0.1.json"));
+        assert_eq!(path_of("before.json"), Path::new("before.json"));
+        assert_eq!(path_of("./before"), Path::new("./before"));
+        assert_eq!(path_of("elsewhere/before"), Path::new("elsewhere/before"));
     }
 
     #[test]
-    fn what_is_no_whole_run_is_refused_with_the_reason() {
+    fn a_saved_run_comes_back_and_a_damaged_one_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
-        save(&small_run(), &path).unwrap();
-        let good = fs::read_to_string(&path).unwrap();
-        for (text, reason) in [
-            (good[..good.len() / 2].to_owned(), "cut short"),
-            (String::new(), "cut short"),
-            ("[1, 2]".to_owned(), "not what `--save` writes"),
-            (good.replacen("\"schema\":1", "\"schema\":99", 1), "its schema is 99"),
-            (good.replacen("\"rounds\":", "\"rounds\":1", 1), "was changed"),
+        let mut run = sample::run();
+        // Digits that need all of an f64.
+        run.variants[0].samples = (1..1000).map(|i| 1e6 / f64::from(i).sqrt()).collect();
+        save(&run, &path).unwrap();
+        let name = path.to_str().unwrap();
+        let loaded = load(name).unwrap();
+        assert_eq!(serde_json::to_value(&loaded).unwrap(), serde_json::to_value(&run).unwrap());
+
+        let text = fs::read_to_string(&path).unwrap();
+        for (damaged, expected) in [
+            (text[..text.len() / 2].to_owned(), "truncated"),
+            (String::new(), "truncated"),
+            ("[]".to_owned(), "no 'schema'"),
+            (text.replace("\"rounds\": 40", "\"rounds\": 41"), "changed after it was saved"),
+            (text.replace("\"checksum\": \"", "\"checksums\": \""), "no whole run"),
+            (text.replacen(&format!("\"schema\": {SCHEMA}"), "\"schema\": 99", 1), "schema is 99"),
         ] {
-            fs::write(&path, text).unwrap();
-            let error = format!("{:#}", load(&path).unwrap_err());
-            assert!(error.contains(reason) && error.contains("run.json"), "{error}");
-        }
-        assert!(format!("{:#}", load(&folder.path().join("none")).unwrap_err()).contains("can't be read"));
-    }
-
-    #[test]
-    fn a_failed_save_leaves_the_old_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.json");
-        save(&small_run(), &path).unwrap();
-        let error = save(&small_run(), &path.join("below-a-file.json")).unwrap_err();
-        assert!(error.to_string().contains("can't be saved"), "{error}");
-        load(&path).unwrap();
-    }
-
-    #[test]
-    fn names_go_to_the_folder_and_paths_stay() {
-        for (given, path) in [("a", "runs/a.json"), ("a.json", "a.json"), ("x/a", "x/a"), ("./a", "./a"), ("/a", "/a")]
-        {
-            assert_eq!(path_of(given), Path::new(path), "{given}");
+            fs::write(&path, damaged).unwrap();
+            let error = format!("{:#}", load(name).unwrap_err());
+            assert!(error.contains(expected), "{expected}: {error}");
         }
     }
 }

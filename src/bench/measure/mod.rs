@@ -202,9 +202,7 @@ fn first_codes(fixture: &Fixture, num_base: usize) -> Fixture {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::sync::OnceLock;
-
+mod tests {
     use super::*;
     use crate::{
         DIM, NUM_CENTROIDS, TopKHeap,
@@ -212,7 +210,7 @@ pub(crate) mod tests {
         registry::{Fidelity, Scan},
     };
 
-    pub fn small_fixture() -> Fixture {
+    pub(super) fn small_fixture() -> Fixture {
         let spread = |i: usize, step: usize| (i * step % 251) as u8;
         Fixture {
             name: "small".to_owned(),
@@ -226,12 +224,6 @@ pub(crate) mod tests {
 
     fn quick() -> Options {
         Options { max_seconds: 0.3, ..Options::default() }
-    }
-
-    /// A run of the baseline alone, made once.
-    pub fn small_run() -> Run {
-        static RUN: OnceLock<Run> = OnceLock::new();
-        RUN.get_or_init(|| measure(&small_fixture(), &[], &quick(), &mut ()).unwrap()).clone()
     }
 
     #[test]

@@ -1,0 +1,27 @@
+//! Markdown: the table for a README or an issue, under the names of the JSON.
+
+use std::io::{self, Write};
+
+use super::{Document, Style};
+
+pub fn write(document: &Document, _: Style, out: &mut dyn Write) -> io::Result<()> {
+    for line in &document.before {
+        writeln!(out, "{}\n", escaped(line))?;
+    }
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    writeln!(out, "{}", line(document.columns.iter().map(|column| format!("`{}`", column.name)).collect()))?;
+    let rule = |is_number| if is_number { "---:" } else { "---" };
+    writeln!(out, "{}", line(document.columns.iter().map(|column| rule(column.is_number).to_owned()).collect()))?;
+    for row in &document.rows {
+        writeln!(out, "{}", line(document.columns.iter().map(|column| escaped(&(column.text)(row))).collect()))?;
+    }
+    for line in &document.after {
+        writeln!(out, "\n{}", escaped(line))?;
+    }
+    Ok(())
+}
+
+/// `text` without what would end a cell or start a tag.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+}

@@ -1,0 +1,124 @@
+//! The table on a terminal.
+
+use std::io::{self, Write};
+
+use comfy_table::{Cell, CellAlignment, Color, Table, TableStyle, presets};
+
+use super::{Column, Document, Row, Style, word};
+
+/// Between two columns: one of padding, one of comfy-table's own.
+const GAP: usize = 2;
+
+/// Of a cell on a terminal, where longer words go on in the next line.
+const MOST: usize = 26;
+
+const RULED: TableStyle = presets::NOTHING.header_separator(comfy_table::LineStyle::none().fill('─').junction('─'));
+
+pub fn write(document: &Document, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    for line in &document.before {
+        writeln!(out, "{}", wrapped(line, style.width))?;
+    }
+    for (place, columns) in parts(document, style.width).iter().enumerate() {
+        if place > 0 || !document.before.is_empty() {
+            writeln!(out)?;
+        }
+        // A further piece leaves out the rows that it has nothing to say about.
+        let says = |row: &&Row| place == 0 || columns[1..].iter().any(|column| !(column.text)(row).is_empty());
+        let rows: Vec<&Row> = document.rows.iter().filter(says).collect();
+        write_part(columns, &rows, style, out)?;
+    }
+    if !document.after.is_empty() {
+        writeln!(out)?;
+    }
+    for line in &document.after {
+        let line = wrapped(line, style.width);
+        match line.strip_prefix("warning:") {
+            Some(rest) if style.color => writeln!(out, "\u{1b}[33mwarning:\u{1b}[0m{rest}")?,
+            _ => writeln!(out, "{line}")?,
+        }
+    }
+    Ok(())
+}
+
+/// The columns in as many tables as the width asks for, each with the column that names the rows. A table cut in pieces can
+/// still be read; one whose cells wrap can't.
+fn parts(document: &Document, width: Option<usize>) -> Vec<Vec<Column>> {
+    let Some(width) = width else { return vec![document.columns.clone()] };
+    let widths: Vec<usize> = document.columns.iter().map(|column| natural_width(column, &document.rows)).collect();
+    let name = document.columns.iter().position(|column| column.name == "name").unwrap_or(0);
+    let mut parts: Vec<Vec<Column>> = vec![Vec::new()];
+    let mut used = 0;
+    for (at, column) in document.columns.iter().enumerate() {
+        let part = parts.last_mut().expect("there is always one");
+        // A part that is no more than the name takes one column more whatever its width.
+        if used + widths[at] > width && part.len() > 1 {
+            parts.push(vec![document.columns[name]]);
+            used = widths[name] + GAP;
+        }
+        parts.last_mut().expect("there is always one").push(*column);
+        used += widths[at] + GAP;
+    }
+    parts
+}
+
+fn natural_width(column: &Column, rows: &[Row]) -> usize {
+    let cells = rows.iter().map(|row| (column.text)(row));
+    let longest = cells.chain([column.heading.to_owned()]).map(|text| console::measure_text_width(&text)).max();
+    longest.unwrap_or(0).min(MOST)
+}
+
+fn write_part(columns: &[Column], rows: &[&Row], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new();
+    table.load_style(RULED).force_no_tty();
+    if style.color {
+        table.enforce_styling();
+    }
+    if let Some(width) = style.width {
+        table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    }
+    table.set_header(columns.iter().map(|column| Cell::new(column.heading)));
+    for row in rows {
+        table.add_row(columns.iter().map(|column| colored((column.text)(row), row)));
+    }
+    for (at, column) in columns.iter().enumerate() {
+        let shown = table.column_mut(at).expect("the header has it");
+        shown.set_padding((0, u16::from(at + 1 < columns.len())));
+        if column.is_number {
+            shown.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    writeln!(out, "{}", table.trim_fmt())
+}
+
+/// A row that has a status shows it by its colour too.
+fn colored(text: String, row: &Row) -> Cell {
+    let cell = Cell::new(text);
+    match word(row, "status") {
+        "wrong" | "slower" => cell.fg(Color::Red),
+        "skipped" => cell.fg(Color::DarkGrey),
+        "faster" => cell.fg(Color::Green),
+        _ if row.get("rank").and_then(serde_json::Value::as_u64) == Some(1) => cell.fg(Color::Green),
+        _ => cell,
+    }
+}
+
+/// `line` in lines of at most `width`, broken at spaces.
+fn wrapped(line: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return line.to_owned() };
+    let mut out = String::new();
+    let mut used = 0;
+    for word in line.split(' ') {
+        let length = console::measure_text_width(word);
+        if used > 0 && used + 1 + length > width {
+            out.push('\n');
+            used = 0;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out
+}
