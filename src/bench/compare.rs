@@ -1,9 +1,10 @@
 //! Saved runs against each other: what became faster or slower, and who wins where.
 //!
 //! Two runs are made at different times, so the machine may have been faster in one of them. What is compared is therefore
-//! each variant's ratio to its own run's baseline, which both of them had in the same rounds; the baseline itself is the
-//! yardstick and gets no verdict. And a run promises no more than its precision, so a difference counts only if its interval
-//! lies beyond that too.
+//! each variant's ratio to a yardstick that its own run had in the same rounds. There are two, since a machine can be slower
+//! in two ways: the baseline, which computes, and the roofline, which reads memory. A variant does some of both, so the
+//! interval spans what both say, and the baseline itself gets no verdict. And a run promises no more than its precision, so
+//! a difference counts only if the interval lies beyond that too.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use rand::{SeedableRng, rngs::ChaCha8Rng};
 use serde::Serialize;
 
 use super::{
-    measure::statistics::{Estimate, estimate_ratio, geomean},
+    measure::statistics::{estimate_ratio, geomean},
     run::{Run, Status, VariantResult},
 };
 
@@ -55,7 +56,8 @@ pub struct Compared {
     pub reason: Option<String>,
     pub before_ns_per_query: Option<f64>,
     pub ns_per_query: Option<f64>,
-    /// The speed in the later run over that in the first, both as multiples of their baseline's, and its 95 % interval.
+    /// The speed in the later run over that in the first, both as multiples of their baseline's, and an interval that spans
+    /// those of 95 % against the baseline and against the roofline.
     pub ratio: Option<f64>,
     pub ratio_low: Option<f64>,
     pub ratio_high: Option<f64>,
@@ -178,32 +180,34 @@ fn compared(first: &Run, before: &VariantResult, run_name: &str, run: &Run) -> C
         return unknown(Some(after), reason);
     };
     let mut rng = ChaCha8Rng::seed_from_u64(first.protocol.seed);
-    let ratio = estimate_ratio(&new, &old, &mut rng);
+    let [by_baseline, by_roofline] = [0, 1].map(|yardstick| estimate_ratio(&new[yardstick], &old[yardstick], &mut rng));
+    let (low, high) = (by_baseline.low.min(by_roofline.low), by_baseline.high.max(by_roofline.high));
     Compared {
-        verdict: verdict(&ratio, first.protocol.precision.max(run.protocol.precision)),
+        verdict: verdict(low, high, first.protocol.precision.max(run.protocol.precision)),
         reason: None,
-        ratio: Some(ratio.value),
-        ratio_low: Some(ratio.low),
-        ratio_high: Some(ratio.high),
+        ratio: Some(by_baseline.value),
+        ratio_low: Some(low),
+        ratio_high: Some(high),
         ..unknown(Some(after), String::new())
     }
 }
 
-fn verdict(ratio: &Estimate, precision: f64) -> Verdict {
-    if ratio.low > 1.0 + precision {
+fn verdict(low: f64, high: f64, precision: f64) -> Verdict {
+    if low > 1.0 + precision {
         Verdict::Faster
-    } else if ratio.high < 1.0 / (1.0 + precision) {
+    } else if high < 1.0 / (1.0 + precision) {
         Verdict::Slower
     } else {
         Verdict::NoDifference
     }
 }
 
-/// In each round, the baseline's time over the variant's.
-fn ratios(run: &Run, variant: &VariantResult) -> Option<Vec<f64>> {
-    let baseline = &find(run, &run.baseline)?.samples;
-    let ratios: Vec<f64> = baseline.iter().zip(&variant.samples).map(|(baseline, own)| baseline / own).collect();
-    (ratios.len() >= LEAST_ROUNDS).then_some(ratios)
+/// In each round, the baseline's time and the roofline's over the variant's.
+fn ratios(run: &Run, variant: &VariantResult) -> Option<[Vec<f64>; 2]> {
+    let yardsticks = [&find(run, &run.baseline)?.samples, &run.roofline_samples];
+    let ratio = |yardstick: &Vec<f64>| yardstick.iter().zip(&variant.samples).map(|(of, own)| of / own).collect();
+    let ratios: [Vec<f64>; 2] = yardsticks.map(ratio);
+    ratios.iter().all(|ratios| ratios.len() >= LEAST_ROUNDS).then_some(ratios)
 }
 
 /// Runs of several machines, taken together.
@@ -277,13 +281,21 @@ mod tests {
     /// A run like the sample with noise of its own, in which the machine is `machine` and each variant but the baseline
     /// `slowdown` times as slow.
     fn run(seed: u64, machine: f64, slowdown: f64) -> Run {
+        run_on(seed, [machine, machine], slowdown)
+    }
+
+    /// The same on a machine that computes and reads memory more slowly by these factors. The baseline only computes, the
+    /// other variants do half of each.
+    fn run_on(seed: u64, [computing, reading]: [f64; 2], slowdown: f64) -> Run {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut run = sample::run();
         for variant in run.variants.iter_mut().filter(|variant| variant.status == Status::Ok) {
-            let own = if variant.name == "scalar" { 1.0 } else { slowdown };
-            let ns = variant.ns_per_query.unwrap() * machine * own;
+            let own = if variant.name == "scalar" { computing } else { slowdown * (computing + reading) / 2.0 };
+            let ns = variant.ns_per_query.unwrap() * own;
             variant.samples = (0..100).map(|_| ns * (1.0 + 0.02 * rng.random::<f64>())).collect();
         }
+        let ns = run.roofline_ns * reading;
+        run.roofline_samples = (0..100).map(|_| ns * (1.0 + 0.02 * rng.random::<f64>())).collect();
         run
     }
 
@@ -294,8 +306,10 @@ mod tests {
 
     #[test]
     fn a_slower_machine_is_no_slower_variant() {
+        let machines = [[1.2, 1.2], [1.0, 1.2], [1.2, 1.0], [1.0, 0.8]];
         for seed in 0..20 {
-            for (name, verdict) in verdicts(run(seed, 1.0, 1.0), run(100 + seed, 1.2, 1.0)) {
+            let later = run_on(100 + seed, machines[seed as usize % machines.len()], 1.0);
+            for (name, verdict) in verdicts(run(seed, 1.0, 1.0), later) {
                 let expected = match name.as_str() {
                     "scalar" => Verdict::Baseline,
                     "broken" | "neon-tbl" => Verdict::Unknown,

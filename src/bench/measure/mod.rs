@@ -202,7 +202,7 @@ fn first_codes(fixture: &Fixture, num_base: usize) -> Fixture {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::{
         DIM, NUM_CENTROIDS, TopKHeap,
@@ -210,7 +210,7 @@ pub(crate) mod tests {
         registry::{Fidelity, Scan},
     };
 
-    pub fn small_fixture() -> Fixture {
+    pub(super) fn small_fixture() -> Fixture {
         let spread = |i: usize, step: usize| (i * step % 251) as u8;
         Fixture {
             name: "small".to_owned(),
