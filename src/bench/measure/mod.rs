@@ -2,7 +2,7 @@
 //!
 //! 1. The [reference](super::reference) answers every query, once.
 //! 2. Every variant prepares the codes (timed apart) and answers every query. A wrong one is out.
-//! 3. Rounds: every variant, and the plain reading of the codes, has one turn in each (see [`contest`]). They go on until the
+//! 3. Rounds: every variant, and the plain reading of the codes, has one turn in each (see `contest`). They go on until the
 //!    interval of every ratio is within ± [`Options::precision`], or the time is spent.
 //! 4. A ratio is formed within each round, where both sides had the same machine at nearly the same moment; the median over
 //!    the rounds is reported, with its bootstrap interval of 95 %. Nothing is dropped; outliers are counted.

@@ -117,7 +117,7 @@ pub fn selftest(
     planned.shuffle(&mut rng);
     let mut done = Vec::new();
     for (at, &slowdown) in planned.iter().enumerate() {
-        let left = options.max_seconds - begin.elapsed().as_secs_f64();
+        let left = (options.max_seconds - begin.elapsed().as_secs_f64()).max(0.0);
         observer.progress(&Progress {
             phase: Phase::Rounds,
             variant: variant.name,
