@@ -1,13 +1,13 @@
 //! The exact filter: byte sums decide what may be near, f32 sums decide what is.
 //!
 //! A kernel sums [`FilterLut`] entries over blocks and stops at the first block that holds a lane below 255. Its lanes are
-//! scored with the f32 table, from the same block while it is in L1. As the threshold falls the LUT is made anew, so that
-//! the filter tightens; 5 % steps are fine enough, and come a dozen times a query.
+//! scored with the f32 table, from the same block while it is in L1. As the threshold falls the LUT follows, so that the
+//! filter tightens.
 
 use crate::{
     DistanceTable, TopKHeap,
     blocks::{self, BLOCK, Block},
-    lut::{FilterLut, FilterTable},
+    lut::{FallingLut, FilterLut},
 };
 
 /// What the kernels of a filter do: the place of the first block from `from` on with a lane that may be near, and one bit
@@ -18,18 +18,14 @@ impl<const G: usize, F: Fn(&FilterLut<G>, &[Block], usize) -> Option<(usize, u64
 /// One query's filter, for one list or several pieces of one. `G` is the number of groups that a code can name.
 pub struct Filter<'a, const G: usize> {
     table: &'a DistanceTable,
-    bounds: FilterTable<G>,
-    lut: FilterLut<G>,
-    /// The threshold that `lut` was made for.
-    lut_threshold: f32,
+    lut: FallingLut<G>,
 }
 
 impl<'a, const G: usize> Filter<'a, G> {
     /// A filter that lets everything pass until a scan has found a threshold.
     #[inline(always)]
     pub fn new(table: &'a DistanceTable) -> Self {
-        let bounds = FilterTable::new(table);
-        Filter { table, bounds, lut: FilterLut([[0; G]; crate::NUM_SUB_VECTORS]), lut_threshold: f32::INFINITY }
+        Filter { table, lut: FallingLut::new(table) }
     }
 
     /// Offers to `top` what can be near among `num_vectors` codes in `blocks`, with ids from `first_id`.
@@ -44,11 +40,10 @@ impl<'a, const G: usize> Filter<'a, G> {
     ) {
         let mut at = 0;
         while at < blocks.len() {
-            self.tighten(top.threshold());
-            let found = if self.lut_threshold == f32::INFINITY {
-                Some((at, u64::MAX))
-            } else {
-                next_candidates(&self.lut, blocks, at)
+            self.lut.tighten(top.threshold());
+            let found = match self.lut.get() {
+                Some(lut) => next_candidates(lut, blocks, at),
+                None => Some((at, u64::MAX)),
             };
             let Some((block, candidates)) = found else { return };
             let mut candidates = candidates & blocks::lanes(num_vectors - block * BLOCK);
@@ -58,15 +53,6 @@ impl<'a, const G: usize> Filter<'a, G> {
                 top.push(first_id + (block * BLOCK + lane) as u32, blocks[block].distance(self.table, lane));
             }
             at = block + 1;
-        }
-    }
-
-    /// Makes the LUT anew where `threshold` has fallen far enough for it to filter more.
-    #[inline(always)]
-    fn tighten(&mut self, threshold: f32) {
-        if self.bounds.is_tighter(threshold, self.lut_threshold) {
-            self.bounds.quantize(threshold, &mut self.lut);
-            self.lut_threshold = threshold;
         }
     }
 }

@@ -66,6 +66,63 @@ fn least(values: &[f32]) -> f32 {
     lanes.into_iter().fold(f32::INFINITY, smaller)
 }
 
+/// The [`FilterLut`] for a threshold that falls during a scan.
+#[derive(Clone, Debug)]
+pub struct FallingLut<const G: usize> {
+    bounds: FilterTable<G>,
+    lut: FilterLut<G>,
+    threshold: f32,
+    /// The [`span`](FilterTable::span) that the LUT was scaled for.
+    span: f64,
+    /// What one row has been raised by since.
+    raised: u8,
+}
+
+impl<const G: usize> FallingLut<G> {
+    /// A LUT that lets everything pass. `table` holds no NaN.
+    #[inline(always)]
+    pub fn new(table: &DistanceTable) -> Self {
+        FallingLut {
+            bounds: FilterTable::new(table),
+            lut: FilterLut([[0; G]; NUM_SUB_VECTORS]),
+            threshold: f32::INFINITY,
+            span: f64::INFINITY,
+            raised: 0,
+        }
+    }
+
+    /// The LUT for the last threshold, or none before there was one.
+    #[inline(always)]
+    pub fn get(&self) -> Option<&FilterLut<G>> {
+        (self.threshold < f32::INFINITY).then_some(&self.lut)
+    }
+
+    /// Adapts the LUT to a smaller `threshold`.
+    #[inline(always)]
+    pub fn tighten(&mut self, threshold: f32) {
+        /// How far the span falls before the steps are made finer, which costs more than raising a row.
+        const RESCALE: f64 = 0.8;
+        if threshold >= self.threshold {
+            return;
+        }
+        self.threshold = threshold;
+        let span = self.bounds.span(threshold);
+        if span < RESCALE * self.span {
+            self.bounds.quantize(threshold, &mut self.lut);
+            (self.span, self.raised) = (span, 0);
+            return;
+        }
+        // At the old scale a code within the threshold sums to this at most. With the rest added to the entries of one row,
+        // that becomes `LIMIT` again.
+        let limit = (f64::from(LIMIT) * span / self.span) as u8;
+        let raise = LIMIT - limit - self.raised;
+        if raise > 0 {
+            self.lut.0[0].iter_mut().for_each(|entry| *entry = entry.saturating_add(raise));
+            self.raised += raise;
+        }
+    }
+}
+
 impl<const G: usize> FilterTable<G> {
     /// Finds the minima of `table`, which holds no NaN.
     #[inline(always)]
@@ -98,16 +155,21 @@ impl<const G: usize> FilterTable<G> {
         }
     }
 
-    /// What an f32 distance at the threshold can amount to above the minima, rounding included; `LIMIT` over that.
+    /// `LIMIT` over the [`span`](Self::span).
     fn scale(&self, threshold: f32) -> f32 {
         if threshold == f32::INFINITY {
             return 0.0;
         }
-        let threshold = f64::from(threshold);
-        let span = threshold - self.base + ROUNDING * (threshold.abs() + 2.0 * self.negative);
         // A code can lie below the sum of the minima by rounding only, hence not below 0; and a scale that is too small only
         // filters less, hence the cap.
-        (f64::from(LIMIT) * (1.0 - ROUNDING) / span.max(f64::MIN_POSITIVE)).min(f64::from(f32::MAX)) as f32
+        (f64::from(LIMIT) * (1.0 - ROUNDING) / self.span(threshold).max(f64::MIN_POSITIVE)).min(f64::from(f32::MAX))
+            as f32
+    }
+
+    /// What an f32 distance at the threshold can amount to above the minima, rounding included.
+    fn span(&self, threshold: f32) -> f64 {
+        let threshold = f64::from(threshold);
+        threshold - self.base + ROUNDING * (threshold.abs() + 2.0 * self.negative)
     }
 
     /// Whether a LUT for `threshold` would filter noticeably more than one for `before`.

@@ -5,9 +5,10 @@
 //! beside them, row-major: what the filter leaves is scored from there, a cache line each, fetched ahead of time.
 
 use crate::{
-    DistanceTable, NUM_SUB_VECTORS, TopKHeap,
+    Codebook, DIM, DistanceTable, NUM_SUB_VECTORS, TopKHeap,
     blocks::{BLOCK, lanes},
-    lut::{FilterLut, FilterTable},
+    grouping,
+    lut::{FallingLut, FilterLut},
     memory::{HugeVec, prefetch},
 };
 
@@ -35,9 +36,10 @@ impl NibbleBlock {
     }
 }
 
-/// A list of codes, whole and as nibbles.
-#[derive(Clone, Debug)]
+/// A list of codes, whole and as nibbles, under new numbers that make neighbours similar.
+#[derive(Clone)]
 pub struct NibbleCodes {
+    codebook: Codebook,
     blocks: HugeVec<NibbleBlock>,
     rows: HugeVec<[u8; NUM_SUB_VECTORS]>,
 }
@@ -57,13 +59,15 @@ const UNFILTERED: usize = 8;
 const UNCONDITIONAL: usize = 4;
 
 impl NibbleCodes {
-    /// Copies `rows`, whose codes are numbered so that neighbours are similar.
-    pub fn new(rows: &[[u8; NUM_SUB_VECTORS]]) -> NibbleCodes {
+    /// Renumbers row-major `codes` `[n][16]` and their codebook.
+    pub fn new(codebook: &Codebook, codes: &[u8]) -> NibbleCodes {
+        let order = grouping::similar_centroids_together(codebook);
+        let renumbered = grouping::renumbered(codes, &grouping::inverse(&order));
+        let mut rows = HugeVec::zeroed(renumbered.len());
+        rows.copy_from_slice(&renumbered);
         let mut blocks = HugeVec::zeroed(rows.len().div_ceil(BLOCK));
         blocks.iter_mut().zip(rows.chunks(BLOCK)).for_each(|(block, rows)| *block = NibbleBlock::from_rows(rows));
-        let mut copy = HugeVec::zeroed(rows.len());
-        copy.copy_from_slice(rows);
-        NibbleCodes { blocks, rows: copy }
+        NibbleCodes { codebook: codebook.reordered(&order), blocks, rows }
     }
 
     /// Bytes that the list holds.
@@ -73,32 +77,28 @@ impl NibbleCodes {
 
     /// Offers to `top` what `candidates` lets through.
     #[inline(always)]
-    pub fn scan(&self, table: &DistanceTable, top: &mut TopKHeap, candidates: impl Candidates) {
-        let bounds = FilterTable::<GROUPS>::new(table);
-        let mut lut = FilterLut([[0; GROUPS]; NUM_SUB_VECTORS]);
-        let mut lut_threshold = f32::INFINITY;
+    pub fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap, candidates: impl Candidates) {
+        let table = &self.codebook.distance_table(query);
+        let mut lut = FallingLut::new(table);
         let mut waiting = Waiting { ids: [0; AT_ONCE * BLOCK + UNCONDITIONAL], count: 0 };
         let mut unfiltered = 0;
         let mut at = 0;
         while at < self.blocks.len() {
             // A first block to find a threshold, then longer and longer stretches.
             let blocks = &self.blocks[at..self.blocks.len().min(at + at.clamp(1, AT_ONCE))];
-            if lut_threshold == f32::INFINITY || unfiltered > 0 {
-                let first = at * BLOCK;
-                for (row, id) in self.rows[first..].iter().take(blocks.len() * BLOCK).zip(first as u32..) {
-                    top.push(id, distance(row, table));
-                }
-                unfiltered = usize::saturating_sub(unfiltered, 1);
-            } else {
+            lut.tighten(top.threshold());
+            if let Some(lut) = lut.get()
+                && unfiltered == 0
+            {
                 let mut near = [0; AT_ONCE];
-                candidates(&lut, blocks, &mut near[..blocks.len()]);
+                candidates(lut, blocks, &mut near[..blocks.len()]);
                 // Those of the stretch before have arrived in L1 by now.
                 waiting.score(&self.rows, table, top);
                 for (block, &near) in near[..blocks.len()].iter().enumerate() {
                     let first = (at + block) * BLOCK;
                     waiting.add(first, near & lanes(self.rows.len() - first));
                 }
-                if waiting.count > blocks.len() * BLOCK / 2 {
+                if waiting.count > AT_ONCE * BLOCK / 2 {
                     unfiltered = UNFILTERED;
                 }
                 if at < PREFETCH_FROM {
@@ -106,10 +106,12 @@ impl NibbleCodes {
                 } else {
                     waiting.prefetch(&self.rows);
                 }
-            }
-            if bounds.is_tighter(top.threshold(), lut_threshold) {
-                lut_threshold = top.threshold();
-                bounds.quantize(lut_threshold, &mut lut);
+            } else {
+                let first = at * BLOCK;
+                for (row, id) in self.rows[first..].iter().take(blocks.len() * BLOCK).zip(first as u32..) {
+                    top.push(id, distance(row, table));
+                }
+                unfiltered = usize::saturating_sub(unfiltered, 1);
             }
             at += blocks.len();
         }

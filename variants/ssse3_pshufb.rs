@@ -1,9 +1,18 @@
-//! x
+//! `avx2-pshufb` for CPUs without AVX: 16 look-ups a shuffle in 16-entry tables of group minima.
+//!
+//! SSSE3's `pshufb` is all it needs, which every x86-64 CPU since 2006 (Intel) and 2011 (AMD) has; so have emulators and
+//! clouds that hide newer features. The filter, the layout and the bound are those of `avx2-pshufb`, from PQ Fast Scan
+//! (André et al., VLDB 2015).
+//!
+//! Two rows of 16 codes: load, two ands, shift, two copies of the LUT's rows (no third operand before AVX), two `pshufb`
+//! (1/cycle on Intel's port 5, 2 on Zen), two saturating adds: 4.7 instructions a code, 1.2 times the time of AVX2's.
+//! It loses where `avx2-pshufb` does.
+
 use crate::{register, registry::Fidelity};
 
 register! {
     name: "ssse3-pshufb",
-    summary: "4-bit filter by pshufb over packed high nibbles of renumbered codes; candidates scored in f32",
+    summary: "4-bit filter by byte shuffles over the packed high nibbles of renumbered codes; candidates scored in f32",
     arch: "x86_64",
     requires: [Ssse3],
     fidelity: Fidelity::Exact,
@@ -18,39 +27,32 @@ mod kernel {
     use crate::{
         Codebook, DIM, Error, TopKHeap,
         blocks::BLOCK,
-        grouping,
         lut::FilterLut,
         nibbles::{GROUPS, NibbleBlock, NibbleCodes},
         registry::Scan,
     };
 
     #[derive(Clone)]
-    struct Ssse3Pshufb {
-        codebook: Codebook,
-        codes: NibbleCodes,
-    }
+    struct Ssse3Pshufb(NibbleCodes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        let order = grouping::similar_centroids_together(codebook);
-        let rows = grouping::renumbered(codes, &grouping::inverse(&order));
-        Ok(Box::new(Ssse3Pshufb { codebook: codebook.reordered(&order), codes: NibbleCodes::new(&rows) }))
+        Ok(Box::new(Ssse3Pshufb(NibbleCodes::new(codebook, codes))))
     }
 
     impl Scan for Ssse3Pshufb {
         fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
             // SAFETY: the registry prepares this variant only where the CPU has SSSE3.
-            unsafe { scan(self, query, top) }
+            unsafe { scan(&self.0, query, top) }
         }
 
         fn memory_bytes(&self) -> usize {
-            self.codes.memory_bytes()
+            self.0.memory_bytes()
         }
     }
 
     #[target_feature(enable = "ssse3")]
-    fn scan(list: &Ssse3Pshufb, query: &[f32; DIM], top: &mut TopKHeap) {
-        let table = list.codebook.distance_table(query);
-        list.codes.scan(&table, top, |lut, blocks, near| candidates(lut, blocks, near));
+    fn scan(codes: &NibbleCodes, query: &[f32; DIM], top: &mut TopKHeap) {
+        codes.scan(query, top, |lut, blocks, near| candidates(lut, blocks, near));
     }
 
     #[target_feature(enable = "ssse3")]
