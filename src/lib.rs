@@ -67,3 +67,8 @@ mod variants {
 /// For [`register!`](crate::register) in other crates.
 #[doc(hidden)]
 pub use inventory;
+
+/// Compiles and runs the README's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
