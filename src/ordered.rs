@@ -4,7 +4,7 @@
 //! and super-blocks of 4,096 codes hold similar vectors.
 //!
 //! **Lines.** For each super-block and sub-quantizer the 64 groups of four similar centroids are merged into at most
-//! [`GROUPS`] that suit the codes that occur there: what is frequent gets groups of its own, what is rare is lumped together.
+//! 16 that suit the codes that occur there: what is frequent gets groups of its own, what is rare is lumped together.
 //! A code is then a nibble, and two sub-quantizers are a byte. One line of a super-block is one page, read as a stream.
 //!
 //! **Query.** Once for each super-block, the LUT of 64 group minima of the query becomes one of 16 a sub-quantizer, with the

@@ -1,4 +1,8 @@
-//! TODO
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with AVX2.
+//!
+//! Half the width of `avx512-ordered`, and four `vpshufb` where that has one `vpermb` for a super-block's LUT; since both wait
+//! for memory most of the time, it is only a little slower. It loses where `avx512-ordered` does.
+
 use crate::{register, registry::Fidelity};
 
 register! {

@@ -1,4 +1,10 @@
-//! TODO
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with AVX-512.
+//!
+//! A line of 64 codes, two sub-quantizers: load, two ands, shift, two `vpshufb` (port 5 on Intel, 1/cycle; 2 on Zen 5), two
+//! saturating adds: 8 instructions for 128 look-ups. A super-block's LUT is two `vpermb` a sub-quantizer. The reads limit it,
+//! not the instructions: most of its time is spent waiting for lines that no prefetcher can guess.
+//! It loses on lists below about 16,000 codes, where its order has little to skip and its set-up shows.
+
 use crate::{register, registry::Fidelity};
 
 register! {

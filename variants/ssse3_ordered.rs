@@ -1,4 +1,8 @@
-//! TODO
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with SSSE3.
+//!
+//! A quarter of the width of `avx512-ordered`, without AVX's third operand, and still ahead of every variant that reads all
+//! codes: what it does not read it need not compute either. It loses where `avx512-ordered` does.
+
 use crate::{register, registry::Fidelity};
 
 register! {
@@ -7,7 +11,7 @@ register! {
     arch: "x86_64",
     requires: [Ssse3],
     fidelity: Fidelity::Exact,
-    rank: 50,
+    rank: 55,
     skips_codes: true,
     prepare: kernel::prepare,
 }
