@@ -33,6 +33,7 @@ pub fn top_k(table: &[f32], codes: &[u8], k: usize) -> Vec<(u32, f32)> {
     if k < all.len() {
         all.select_nth_unstable_by(k, by_distance_then_id);
         all.truncate(k);
+        all.shrink_to_fit(); // answers are kept, lists are not
     }
     all.sort_by(by_distance_then_id);
     all
