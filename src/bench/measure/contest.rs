@@ -10,6 +10,8 @@
 //! - **A sample** is the geometric mean of a turn's times. A part of the queries can be easier or harder than the whole;
 //!   that is corrected by the times that the contestant's first pass over all queries took. As every query has its turn
 //!   equally often, the correction takes spread away but favours nobody, however noisy the first pass was.
+//! - **A turn settles first.** Its first two milliseconds don't count: the caches and branch predictors still hold the turn
+//!   before.
 //! - **The timed region** is one [`Scanner::search`]: from the f32 query to the sorted answer. The answer is looked at
 //!   afterwards.
 
@@ -38,10 +40,13 @@ const ROUND_NS: f64 = 1e8;
 const RELOCATION_FACTOR: f64 = 4.0;
 /// Bytes by which small lists are shifted in memory at most.
 const LARGEST_SPACER: usize = 64 << 10;
+/// How long a turn goes on before its times count.
+const SETTLING: Duration = Duration::from_millis(2);
 /// The first pass corrects by no more than this factor, lest one interrupted call spoils many samples.
 const LARGEST_CORRECTION: f64 = 4.0;
 
 /// Who takes part: a variant, or the plain reading of the codes.
+#[derive(Clone)]
 pub struct Contestant {
     pub name: String,
     work: Work,
@@ -61,6 +66,7 @@ pub struct Contestant {
     pub answers: Vec<Answer>,
 }
 
+#[derive(Clone)]
 enum Work {
     Search(Scanner),
     Read(Reader),
@@ -89,6 +95,20 @@ impl Contestant {
             fault: None,
             answers: Vec::new(),
         }
+    }
+
+    /// Answers `queries` untimed, until the codes are in the caches, and the branches in the predictors, that the turn before
+    /// had for itself. The first calls of a turn take up to half as long again, which is no property of the contestant, and
+    /// would weigh the more the fewer calls a turn has.
+    fn settle(&self, queries: impl Fn(usize) -> Vec<[f32; DIM]>, k: usize) -> Result<()> {
+        let begin = Instant::now();
+        for call in 0.. {
+            self.call(&queries(call), k)?;
+            if begin.elapsed() >= SETTLING {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The same, but slower by `share` of its time.
@@ -258,9 +278,9 @@ impl<'a> Contest<'a> {
     }
 
     fn turn(&mut self, at: usize, calls: usize) -> Result<()> {
+        let behind = self.position + calls * self.batch;
         if self.evict.is_none() {
-            // The turn before filled the caches with other codes; that is no property of this contestant.
-            self.contestants[at].call(&self.queries(self.position + calls * self.batch), self.workload.k)?;
+            self.contestants[at].settle(|call| self.queries(behind + call * self.batch), self.workload.k)?;
         }
         let mut logarithms = 0.0;
         for call in 0..calls {
