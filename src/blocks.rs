@@ -3,7 +3,7 @@
 //! The layout that byte shuffles want, from Faiss's and ScaNN's 4-bit fast scan: one load brings the codes of one
 //! sub-quantizer for a whole block, and a row is one cache line.
 
-use crate::{NUM_CENTROIDS, NUM_SUB_VECTORS};
+use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap, memory::HugeVec};
 
 /// Vectors in a block.
 pub const BLOCK: usize = 64;
@@ -25,17 +25,43 @@ impl Block {
         block
     }
 
-    /// The distance of one lane's code: the table entries summed over the sub-quantizers in order.
-    #[inline]
-    pub fn distance(&self, table: &crate::DistanceTable, lane: usize) -> f32 {
-        self.0.iter().zip(table).fold(0.0, |sum, (row, entries)| sum + entries[usize::from(row[lane])])
+    /// The distances of some lanes' codes: the table entries summed over the sub-quantizers in order.
+    ///
+    /// Several at once, since one sum waits for each of its additions.
+    #[inline(always)]
+    pub fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N] {
+        let mut sums = [0.0; N];
+        for (row, entries) in self.0.iter().zip(table) {
+            for (sum, lane) in sums.iter_mut().zip(lanes) {
+                *sum += entries[usize::from(row[lane % BLOCK])];
+            }
+        }
+        sums
+    }
+
+    /// Offers the codes of some `lanes`, a bit for each, to `top`, as ids from `first_id`.
+    #[inline(always)]
+    pub fn score(&self, table: &DistanceTable, mut lanes: u64, first_id: u32, top: &mut TopKHeap) {
+        /// As many sums as it takes to be limited by loads rather than by waiting.
+        const AT_ONCE: usize = 4;
+        while lanes != 0 {
+            let mut some = [0; AT_ONCE];
+            let count = (lanes.count_ones() as usize).min(AT_ONCE);
+            for lane in &mut some {
+                *lane = lanes.trailing_zeros() as usize;
+                lanes &= lanes.wrapping_sub(1);
+            }
+            for (lane, distance) in some.into_iter().zip(self.distances(table, some)).take(count) {
+                top.push(first_id + lane as u32, distance);
+            }
+        }
     }
 }
 
 /// A list of codes in blocks, `[ceil(n / 64)][16][64]`. The last block is padded; [`lanes`](BlockedCodes::lanes) tells.
 #[derive(Clone, Debug)]
 pub struct BlockedCodes {
-    blocks: Vec<Block>,
+    blocks: HugeVec<Block>,
     num_vectors: usize,
 }
 
@@ -43,7 +69,9 @@ impl BlockedCodes {
     /// Transposes row-major `codes` `[n][16]`.
     pub fn new(codes: &[u8]) -> BlockedCodes {
         let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
-        BlockedCodes { blocks: rows.chunks(BLOCK).map(Block::from_rows).collect(), num_vectors: rows.len() }
+        let mut blocks = HugeVec::zeroed(rows.len().div_ceil(BLOCK));
+        blocks.iter_mut().zip(rows.chunks(BLOCK)).for_each(|(block, rows)| *block = Block::from_rows(rows));
+        BlockedCodes { blocks, num_vectors: rows.len() }
     }
 
     /// [`new`](BlockedCodes::new) with every code `c` of sub-quantizer `m` written as `labels[m][c]`.
@@ -74,7 +102,7 @@ impl BlockedCodes {
 
     /// Bytes that the blocks hold.
     pub fn memory_bytes(&self) -> usize {
-        size_of_val(self.blocks.as_slice())
+        size_of_val(&*self.blocks)
     }
 }
 

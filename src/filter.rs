@@ -6,7 +6,7 @@
 
 use crate::{
     DistanceTable, TopKHeap,
-    blocks::{self, BLOCK, Block},
+    blocks::{self, BLOCK, Block, BlockedCodes},
     lut::{FallingLut, FilterLut},
 };
 
@@ -46,13 +46,31 @@ impl<'a, const G: usize> Filter<'a, G> {
                 None => Some((at, u64::MAX)),
             };
             let Some((block, candidates)) = found else { return };
-            let mut candidates = candidates & blocks::lanes(num_vectors - block * BLOCK);
-            while candidates != 0 {
-                let lane = candidates.trailing_zeros() as usize;
-                candidates &= candidates - 1;
-                top.push(first_id + (block * BLOCK + lane) as u32, blocks[block].distance(self.table, lane));
-            }
+            let candidates = candidates & blocks::lanes(num_vectors - block * BLOCK);
+            blocks[block].score(self.table, candidates, first_id + (block * BLOCK) as u32, top);
             at = block + 1;
         }
+    }
+}
+
+/// Blocks that several queries scan one after the other: half of a near cache.
+const TILE: usize = 32;
+
+/// Scans `codes` for several queries, tile by tile, so that each tile comes from memory once for all of them.
+#[inline(always)]
+pub fn scan_batch<const G: usize>(
+    tables: &[DistanceTable],
+    codes: &BlockedCodes,
+    tops: &mut [TopKHeap],
+    next_candidates: impl NextCandidates<G>,
+) {
+    let mut filters: Vec<_> = tables.iter().map(Filter::new).collect();
+    let mut first = 0;
+    for tile in codes.blocks().chunks(TILE) {
+        let num_vectors = (codes.num_vectors() - first).min(TILE * BLOCK);
+        for (filter, top) in filters.iter_mut().zip(&mut *tops) {
+            filter.scan(tile, num_vectors, first as u32, top, &next_candidates);
+        }
+        first += num_vectors;
     }
 }

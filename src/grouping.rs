@@ -1,12 +1,14 @@
-//! Similar things side by side: centroids under neighbouring numbers, groups merged into fewer.
+//! Similar things side by side: centroids numbered so that the low bits name a group, groups merged into fewer.
 //!
-//! Where neighbouring numbers are similar centroids, the top bits of a code name a group of similar ones, and the smallest
-//! table entry of the group bounds the code's entry from below, tightly: a LUT of 64, 32 or 16 entries can stand in for one
+//! Where all numbers with the same low bits are similar centroids, those bits of a code name a group, and the smallest table
+//! entry of the group bounds the code's entry from below, tightly: a LUT of 64, 32 or 16 entries can stand in for one
 //! of 256. The idea is PQ Fast Scan's optimized assignment of centroid indexes (André, Kermarrec, Le Scouarnec, VLDB 2015).
 
 use crate::{Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM};
 
-/// The old number of each new one, `[m][new]`: halves of halves, each split along its principal direction.
+/// The old number of each new one, `[m][new]`, such that the lowest six, five or four bits of a new number name a group of
+/// similar centroids: halves of halves, each split along its principal direction; the first split is the lowest bit. (Low
+/// bits rather than high ones: `vpermb` ignores the others, and groups that lie `G` apart are reduced without shuffles.)
 pub fn similar_centroids_together(codebook: &Codebook) -> Box<[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]> {
     let mut order = Box::new([[0; NUM_CENTROIDS]; NUM_SUB_VECTORS]);
     for (m, row) in order.iter_mut().enumerate() {
@@ -17,7 +19,9 @@ pub fn similar_centroids_together(codebook: &Codebook) -> Box<[[u8; NUM_CENTROID
             .map(|(k, centroid)| Weighted { number: k as u8, weight: 1.0, point: centroid.map(f64::from) })
             .collect();
         bisect(&mut members);
-        row.iter_mut().zip(members).for_each(|(new, member)| *new = member.number);
+        for (place, member) in (0..=u8::MAX).zip(members) {
+            row[usize::from(place.reverse_bits())] = member.number;
+        }
     }
     order
 }
@@ -165,15 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_nearer_than_strangers() {
+    fn numbers_that_share_their_low_bits_are_nearer_than_strangers() {
         let codebook = scattered_codebook();
         let order = similar_centroids_together(&codebook);
         let spread = |order: &[u8]| -> f32 {
             let rows = codebook.centroids(3);
             order
-                .windows(2)
-                .map(|w| {
-                    let (a, b) = (rows[usize::from(w[0])], rows[usize::from(w[1])]);
+                .iter()
+                .zip(&order[NUM_CENTROIDS / 2..])
+                .map(|(&a, &b)| {
+                    let (a, b) = (rows[usize::from(a)], rows[usize::from(b)]);
                     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>()
                 })
                 .sum()

@@ -10,8 +10,8 @@ use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS};
 /// The largest sum that a code within the threshold can have.
 pub const LIMIT: u8 = 254;
 
-/// `[m][g]`: for each sub-quantizer and each group of `256 / G` neighbouring centroids, a lower bound in u8 of what a code
-/// of that group adds to the distance.
+/// `[m][g]`: for each sub-quantizer and each group of centroids whose numbers are `g` modulo `G`, a lower bound in u8 of what a
+/// code of that group adds to the distance.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct FilterLut<const G: usize>(pub [[u8; G]; NUM_SUB_VECTORS]);
@@ -39,18 +39,15 @@ fn smaller(a: f32, b: f32) -> f32 {
     if b < a { b } else { a }
 }
 
-/// The minima of `G` equal stretches of a row, halving it again and again: unlike a running minimum, that is SIMD.
+/// The minima of the entries whose numbers are equal modulo `G`: half of them against the other half, again and again.
 #[inline(always)]
 fn group_minima<const G: usize>(row: &[f32; NUM_CENTROIDS]) -> [f32; G] {
     let mut minima = *row;
     let mut count = NUM_CENTROIDS;
     while count > G {
         count /= 2;
-        let mut halves = [0.0; NUM_CENTROIDS / 2];
-        for (half, [a, b]) in halves[..count].iter_mut().zip(minima.as_chunks().0) {
-            *half = smaller(*a, *b);
-        }
-        minima[..count].copy_from_slice(&halves[..count]);
+        let (lower, upper) = minima.split_at_mut(count);
+        lower.iter_mut().zip(upper).for_each(|(a, b)| *a = smaller(*a, *b));
     }
     std::array::from_fn(|group| minima[group])
 }

@@ -1,6 +1,6 @@
-//! Half the bytes: the high nibbles of blocked codes, two sub-quantizers a byte, and the exact filter over them.
+//! Half the bytes: the low nibbles of blocked codes, two sub-quantizers a byte, and the exact filter over them.
 //!
-//! A 4-bit filter looks only at a code's high nibble, once similar centroids are [neighbours](crate::grouping). Stored apart,
+//! A 4-bit filter looks only at a code's low nibble, once that names a [group](crate::grouping) of similar centroids. Stored apart,
 //! the nibbles of 64 vectors are 512 bytes, so a filter streams half of what reading the codes would. The whole codes lie
 //! beside them, row-major: what the filter leaves is scored from there, a cache line each, fetched ahead of time.
 
@@ -14,10 +14,10 @@ use crate::{
 
 /// Groups of centroids that a nibble can name.
 pub const GROUPS: usize = 16;
-/// Bytes that hold a vector's high nibbles.
+/// Bytes that hold a vector's low nibbles.
 pub const PAIRS: usize = NUM_SUB_VECTORS / 2;
 
-/// The high nibbles of [`BLOCK`] vectors' codes, `[pair][lane]`: sub-quantizer `2 * pair` in a byte's low half, the next one
+/// The low nibbles of [`BLOCK`] vectors' codes, `[pair][lane]`: sub-quantizer `2 * pair` in a byte's low half, the next one
 /// in its high half.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
@@ -29,14 +29,14 @@ impl NibbleBlock {
         let mut block = NibbleBlock([[0; BLOCK]; PAIRS]);
         for (lane, row) in rows.iter().enumerate() {
             for (pair, codes) in row.as_chunks::<2>().0.iter().enumerate() {
-                block.0[pair][lane] = codes[0] >> 4 | codes[1] & 0xf0;
+                block.0[pair][lane] = codes[0] & 0x0f | codes[1] << 4;
             }
         }
         block
     }
 }
 
-/// A list of codes, whole and as nibbles, under new numbers that make neighbours similar.
+/// A list of codes, whole and as nibbles, under new numbers that make the nibbles tell.
 #[derive(Clone)]
 pub struct NibbleCodes {
     codebook: Codebook,

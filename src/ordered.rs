@@ -31,6 +31,52 @@ use crate::{
     memory::{HugeVec, Plain, prefetch},
 };
 
+/// The kernel of a variant: `$vector` is its [`ByteVector`], `$features` what that type needs.
+macro_rules! ordered_kernel {
+    ($arch:literal, $vector:ident, $features:literal) => {
+        #[cfg(target_arch = $arch)]
+        mod kernel {
+            use crate::{Codebook, DIM, Error, TopKHeap, byte_vector::$vector, ordered::OrderedCodes, registry::Scan};
+
+            #[derive(Clone)]
+            struct Ordered(OrderedCodes);
+
+            pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
+                Ok(Box::new(Ordered(OrderedCodes::new(codebook, codes))))
+            }
+
+            impl Scan for Ordered {
+                fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
+                    // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
+                    unsafe { scan(&self.0, query, top) }
+                }
+
+                fn scan_batch(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
+                    // SAFETY: as above.
+                    unsafe { scan_batch(&self.0, queries, tops) }
+                }
+
+                fn memory_bytes(&self) -> usize {
+                    self.0.memory_bytes()
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            fn scan(codes: &OrderedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
+                // SAFETY: this function is compiled for the very features.
+                unsafe { codes.scan::<$vector>(query, top) }
+            }
+
+            #[target_feature(enable = $features)]
+            fn scan_batch(codes: &OrderedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
+                // SAFETY: as above.
+                unsafe { codes.scan_batch::<$vector>(queries, tops) }
+            }
+        }
+    };
+}
+pub(crate) use ordered_kernel;
+
 /// Vectors in a super-block. Fewer fit the groups better, and cost more LUTs.
 pub const SUPER_BLOCK: usize = 4096;
 /// Bytes of a vector in the lines.
@@ -43,13 +89,17 @@ const FINE_GROUPS: usize = 64;
 const MAX_MEMBERS: usize = 2 * FINE_GROUPS / GROUPS;
 /// Lines that are summed for every block before any is dropped.
 const FIRST_LINES: usize = 2;
+/// Super-blocks that come first, since they make the threshold fall; all others come as they lie.
+const NEAREST: usize = 8;
+/// Queries of a batch that go through the list together: as many as a near cache holds the tables of.
+const SIDE_BY_SIDE: usize = 16;
 /// Candidates that are gathered before they are scored, so that their rows have time to arrive.
 const MAX_CANDIDATES: usize = 512;
 
 /// A list of codes in the order and layout of this module.
 #[derive(Clone)]
 pub struct OrderedCodes {
-    /// With the centroids renumbered so that the top six bits of a code name its fine group.
+    /// With the centroids renumbered so that the low six bits of a code name its fine group.
     codebook: Codebook,
     /// The place in the caller's list of each code here.
     ids: HugeVec<u32>,
@@ -129,59 +179,73 @@ impl OrderedCodes {
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
     pub unsafe fn scan<V: ByteVector>(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-        let Some(nearest) = self.nearest_super_block(query) else { return };
-        let table = self.codebook.distance_table(query);
-        let mut scan = Scan {
-            codes: self,
-            table: &table,
-            bounds: FilterTable::new(&table),
-            lut: FilterLut([[0; FINE_GROUPS]; NUM_SUB_VECTORS]),
-            lut_threshold: f32::INFINITY,
-            candidates: [0; MAX_CANDIDATES],
-            num_candidates: 0,
-            top,
-        };
+        let mut scan = Scan::new(self, query, top);
         // SAFETY: this function's contract is theirs.
         unsafe {
-            // The nearest super-block gives the threshold: its first block as it is, then twice as much each time, since
-            // the threshold falls fast at first.
-            scan.score_all(nearest * SUPER_BLOCK, BLOCK);
-            let mut done = BLOCK;
-            while done < SUPER_BLOCK {
-                scan.super_block::<V>(nearest, done..2 * done);
-                done *= 2;
-            }
-            for at in (0..self.super_blocks.len()).filter(|&at| at != nearest) {
-                scan.super_block::<V>(at, 0..SUPER_BLOCK);
+            scan.nearest_super_blocks::<V>();
+            for at in 0..self.super_blocks.len() {
+                scan.other_super_block::<V>(at);
             }
         }
     }
 
-    /// The super-block with the nearest mean; none if there is none.
+    /// [`scan`](OrderedCodes::scan) for several queries, which go through the list side by side: each super-block comes from
+    /// memory once for all of them.
+    ///
+    /// # Safety
+    /// As for [`scan`](OrderedCodes::scan).
     #[inline(always)]
-    fn nearest_super_block(&self, query: &[f32; DIM]) -> Option<usize> {
-        let mut nearest = None;
-        let mut least = f32::INFINITY;
-        for (at, mean) in self.means.iter().enumerate() {
+    pub unsafe fn scan_batch<V: ByteVector>(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
+        for (queries, tops) in queries.chunks(SIDE_BY_SIDE).zip(tops.chunks_mut(SIDE_BY_SIDE)) {
+            let mut scans: Vec<_> = queries.iter().zip(tops).map(|(query, top)| Scan::new(self, query, top)).collect();
+            // SAFETY: this function's contract is theirs.
+            unsafe {
+                for scan in &mut scans {
+                    scan.nearest_super_blocks::<V>();
+                }
+                for at in 0..self.super_blocks.len() {
+                    for scan in &mut scans {
+                        scan.other_super_block::<V>(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The super-blocks with the nearest means, the nearest first.
+    #[inline(always)]
+    fn nearest_super_blocks(&self, query: &[f32; DIM]) -> Nearest {
+        let mut nearest = [(f32::INFINITY, NONE); NEAREST];
+        for (mean, at) in self.means.iter().zip(0..) {
             let mut sums = [0.0; 16];
             for (mean, query) in mean.as_chunks::<16>().0.iter().zip(query.as_chunks::<16>().0) {
                 for lane in 0..16 {
                     sums[lane] += (mean[lane] - query[lane]) * (mean[lane] - query[lane]);
                 }
             }
-            let distance: f32 = sums.iter().sum();
-            if nearest.is_none() || distance < least {
-                (nearest, least) = (Some(at), distance);
+            let mut next = (sums.iter().sum::<f32>(), at);
+            // Inserted where it belongs; a list of few super-blocks leaves none of them out, not even with an infinite mean.
+            for place in &mut nearest {
+                if next.0 < place.0 || place.1 == NONE {
+                    std::mem::swap(&mut next, place);
+                }
             }
         }
-        nearest
+        nearest.map(|(_, at)| at)
     }
 }
+
+/// No super-block.
+const NONE: u32 = u32::MAX;
+/// Super-blocks, [`NONE`] behind the last.
+type Nearest = [u32; NEAREST];
 
 /// One query on its way through the list.
 struct Scan<'a> {
     codes: &'a OrderedCodes,
-    table: &'a DistanceTable,
+    /// The super-blocks that come first.
+    nearest: Nearest,
+    table: DistanceTable,
     bounds: FilterTable<FINE_GROUPS>,
     lut: FilterLut<FINE_GROUPS>,
     /// The threshold that `lut` was made for.
@@ -203,7 +267,53 @@ struct Plan {
     base: u8,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    #[inline(always)]
+    fn new(codes: &'a OrderedCodes, query: &[f32; DIM], top: &'a mut TopKHeap) -> Self {
+        let table = codes.codebook.distance_table(query);
+        Scan {
+            codes,
+            nearest: codes.nearest_super_blocks(query),
+            bounds: FilterTable::new(&table),
+            table,
+            lut: FilterLut([[0; FINE_GROUPS]; NUM_SUB_VECTORS]),
+            lut_threshold: f32::INFINITY,
+            candidates: [0; MAX_CANDIDATES],
+            num_candidates: 0,
+            top,
+        }
+    }
+
+    /// Scans the nearest super-blocks. Of the very nearest the first block as it is, then twice as much each time, since the
+    /// threshold falls fast at first.
+    #[inline(always)]
+    unsafe fn nearest_super_blocks<V: ByteVector>(&mut self) {
+        let [first, rest @ ..] = self.nearest;
+        if first == NONE {
+            return;
+        }
+        self.score_all(first as usize * SUPER_BLOCK, BLOCK);
+        let mut done = BLOCK;
+        while done < SUPER_BLOCK {
+            // SAFETY: this function's contract.
+            unsafe { self.super_block::<V>(first as usize, done..2 * done) };
+            done *= 2;
+        }
+        for at in rest.into_iter().take_while(|&at| at != NONE) {
+            // SAFETY: as above.
+            unsafe { self.super_block::<V>(at as usize, 0..SUPER_BLOCK) };
+        }
+    }
+
+    /// Scans a super-block unless it is one of the nearest, which have been.
+    #[inline(always)]
+    unsafe fn other_super_block<V: ByteVector>(&mut self, at: usize) {
+        if !self.nearest.contains(&(at as u32)) {
+            // SAFETY: this function's contract.
+            unsafe { self.super_block::<V>(at, 0..SUPER_BLOCK) };
+        }
+    }
+
     /// Makes the LUT of a super-block, for the threshold as it is now.
     #[inline(always)]
     unsafe fn plan<V: ByteVector>(&mut self, at: usize) -> Plan {
@@ -274,19 +384,23 @@ impl Scan<'_> {
                 alive[num_alive] = lane as u16;
                 num_alive += usize::from(below);
                 // Without a branch: a dead block prefetches what is there already.
-                prefetch(&line(if below { FIRST_LINES } else { 0 })[lane]);
+                let next = if below { FIRST_LINES } else { 0 };
+                prefetch(&line(next)[lane]);
+                prefetch(&line(next + 1)[lane]);
             }
         }
-        for place in FIRST_LINES..LINES {
+        for place in (FIRST_LINES..LINES).step_by(2) {
             let mut kept = 0;
             for at in 0..num_alive {
                 let lane = usize::from(alive[at]);
                 let before = sums.0[at];
                 // SAFETY: as above.
-                let below = unsafe { plan.add::<V, 1>(lines, place, lane, Some(&before), &mut sums.0[kept]) };
+                let below = unsafe { plan.add::<V, 2>(lines, place, lane, Some(&before), &mut sums.0[kept]) };
                 alive[kept] = lane as u16;
                 kept += usize::from(below);
-                prefetch(&line(if below { (place + 1).min(LINES - 1) } else { place })[lane]);
+                let next = if below { (place + 2).min(LINES - 2) } else { place };
+                prefetch(&line(next)[lane]);
+                prefetch(&line(next + 1)[lane]);
             }
             num_alive = kept;
         }
@@ -337,7 +451,7 @@ impl Scan<'_> {
     #[inline(always)]
     fn score(&mut self, place: usize) {
         let row = &self.codes.rows[place];
-        let distance = row.iter().zip(self.table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
+        let distance = row.iter().zip(&self.table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
         // Checked here so that only few ids are read.
         if distance <= self.top.threshold() {
             self.top.push(self.codes.ids[place], distance);
@@ -439,7 +553,7 @@ fn fit(
 }
 
 fn fine_group(code: u8) -> usize {
-    usize::from(code) / (NUM_CENTROIDS / FINE_GROUPS)
+    usize::from(code) % FINE_GROUPS
 }
 
 /// Puts similar codes next to each other: halves of halves, each split along its principal direction.

@@ -3,7 +3,7 @@
 //! Half the width of `avx512-ordered`, and four `vpshufb` where that has one `vpermb` for a super-block's LUT; since both wait
 //! for memory most of the time, it is only a little slower. It loses where `avx512-ordered` does.
 
-use crate::{register, registry::Fidelity};
+use crate::{ordered::ordered_kernel, register, registry::Fidelity};
 
 register! {
     name: "avx2-ordered",
@@ -16,31 +16,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-#[cfg(target_arch = "x86_64")]
-mod kernel {
-    use crate::{Codebook, DIM, Error, TopKHeap, byte_vector::Avx2, ordered::OrderedCodes, registry::Scan};
-
-    #[derive(Clone)]
-    struct Ordered(OrderedCodes);
-
-    pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Ordered(OrderedCodes::new(codebook, codes))))
-    }
-
-    impl Scan for Ordered {
-        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
-            unsafe { scan(&self.0, query, top) }
-        }
-
-        fn memory_bytes(&self) -> usize {
-            self.0.memory_bytes()
-        }
-    }
-
-    #[target_feature(enable = "avx2")]
-    fn scan(codes: &OrderedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-        // SAFETY: this function is compiled for the very features.
-        unsafe { codes.scan::<Avx2>(query, top) }
-    }
-}
+ordered_kernel!("x86_64", Avx2, "avx2");

@@ -1,6 +1,6 @@
 //! A 4-bit exact filter over half the bytes: 32 look-ups a shuffle in 16-entry tables of group minima.
 //!
-//! `vpshufb` looks up 16 entries, so the centroids are renumbered until the high nibble of a code names a group of 16
+//! `vpshufb` looks up 16 entries, so the centroids are renumbered until the low nibble of a code names a group of 16
 //! similar ones, and the LUT holds each group's smallest entry. The sum is a lower bound of the distance: what it rules out
 //! is out, the rest is scored in f32 (PQ Fast Scan, André et al., VLDB 2015). Only the nibbles are read for every code, two
 //! sub-quantizers in a byte; the whole codes lie apart, for the one or two in a hundred that pass.
@@ -14,7 +14,7 @@ use crate::{register, registry::Fidelity};
 
 register! {
     name: "avx2-pshufb",
-    summary: "4-bit filter by byte shuffles over the packed high nibbles of renumbered codes; candidates scored in f32",
+    summary: "4-bit filter by byte shuffles over the packed low nibbles of renumbered codes; candidates scored in f32",
     arch: "x86_64",
     requires: [Avx2],
     fidelity: Fidelity::Exact,

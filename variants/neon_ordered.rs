@@ -7,7 +7,7 @@
 //! where it scores 7 % of the codes; `scalar` 63, `neon-tbl` 5.0 and 5.9. So it ranks behind that one;
 //! what it saves is reading, which only a timing on real hardware can weigh.
 
-use crate::{register, registry::Fidelity};
+use crate::{ordered::ordered_kernel, register, registry::Fidelity};
 
 register! {
     name: "neon-ordered",
@@ -20,31 +20,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-#[cfg(target_arch = "aarch64")]
-mod kernel {
-    use crate::{Codebook, DIM, Error, TopKHeap, byte_vector::Neon, ordered::OrderedCodes, registry::Scan};
-
-    #[derive(Clone)]
-    struct Ordered(OrderedCodes);
-
-    pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Ordered(OrderedCodes::new(codebook, codes))))
-    }
-
-    impl Scan for Ordered {
-        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
-            unsafe { scan(&self.0, query, top) }
-        }
-
-        fn memory_bytes(&self) -> usize {
-            self.0.memory_bytes()
-        }
-    }
-
-    #[target_feature(enable = "neon")]
-    fn scan(codes: &OrderedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-        // SAFETY: this function is compiled for the very features.
-        unsafe { codes.scan::<Neon>(query, top) }
-    }
-}
+ordered_kernel!("aarch64", Neon, "neon");

@@ -12,7 +12,7 @@ use crate::{register, registry::Fidelity};
 
 register! {
     name: "ssse3-pshufb",
-    summary: "4-bit filter by byte shuffles over the packed high nibbles of renumbered codes; candidates scored in f32",
+    summary: "4-bit filter by byte shuffles over the packed low nibbles of renumbered codes; candidates scored in f32",
     arch: "x86_64",
     requires: [Ssse3],
     fidelity: Fidelity::Exact,

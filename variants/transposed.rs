@@ -87,7 +87,7 @@ fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
             let distances = self::sums(table, block, std::array::from_fn::<_, NUM_SUB_VECTORS, _>(|m| m));
             push(top, at, lanes, |lane| distances[lane]);
         } else {
-            push(top, at, lanes, |lane| block.distance(table, lane));
+            block.score(table, lanes, (at * BLOCK) as u32, top);
         }
     }
 }
