@@ -18,7 +18,7 @@
 //! let codes: Vec<u8> = (0..4 * 16).map(|i| i as u8).collect();
 //!
 //! let codebook = Codebook::new(&centroids)?;
-//! let scanner = registry::select(None)?.prepare(&codebook, &codes)?;
+//! let scanner = registry::select(None, codes.len() / 16)?.prepare(&codebook, &codes)?;
 //! for (id, distance) in scanner.search(&[7.0; DIM], 2)? {
 //!     println!("{id} at {distance}");
 //! }

@@ -98,7 +98,7 @@ impl<const G: usize> FallingLut<G> {
     #[inline(always)]
     pub fn tighten(&mut self, threshold: f32) {
         /// How far the span falls before the steps are made finer, which costs more than raising a row.
-        const RESCALE: f64 = 0.8;
+        const RESCALE: f64 = 0.6;
         if threshold >= self.threshold {
             return;
         }

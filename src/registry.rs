@@ -83,6 +83,8 @@ pub struct Variant {
     pub fidelity: Fidelity,
     /// The preference in automatic selection, from measurements; the highest that runs is used.
     pub rank: u32,
+    /// Another rank for lists of fewer codes than the first number.
+    pub rank_below: Option<(usize, u32)>,
     /// Whether it leaves codes unread that can't be among the nearest, and so may be faster than reading them all.
     pub skips_codes: bool,
     /// Private, so that a kernel can be reached only through `prepare` and `probe`, which check `requires`. None where the
@@ -111,6 +113,7 @@ impl Variant {
             requires: &[],
             fidelity,
             rank,
+            rank_below: None,
             skips_codes: false,
             prepare: None,
             probe: None,
@@ -123,6 +126,11 @@ impl Variant {
     }
 
     #[doc(hidden)]
+    pub const fn ranking_below(self, num_vectors: usize, rank: u32) -> Self {
+        Variant { rank_below: Some((num_vectors, rank)), ..self }
+    }
+
+    #[doc(hidden)]
     pub const fn skipping_codes(self, skips_codes: bool) -> Self {
         Variant { skips_codes, ..self }
     }
@@ -130,6 +138,14 @@ impl Variant {
     #[doc(hidden)]
     pub const fn running(self, prepare: PrepareFn, probe: Option<ProbeFn>) -> Self {
         Variant { prepare: Some(prepare), probe, ..self }
+    }
+
+    /// The preference for a list of `num_vectors` codes.
+    pub fn rank_for(&self, num_vectors: usize) -> u32 {
+        match self.rank_below {
+            Some((length, rank)) if num_vectors < length => rank,
+            _ => self.rank,
+        }
     }
 
     /// Why the variant can't run on a CPU with `features`: `needs avx512vbmi`. None where it can.
@@ -302,14 +318,14 @@ fn names_that_run(variants: &[&Variant], features: Features) -> Vec<&'static str
     variants.iter().filter(|variant| variant.unavailable(features).is_none()).map(|variant| variant.name).collect()
 }
 
-/// The variant to use here: the one named `explicit`, else the one that `PQBENCH_VARIANT` names, else the exact one of the
-/// highest rank that this CPU can run.
+/// The variant to use here for lists of `num_vectors` codes: the one named `explicit`, else the one that `PQBENCH_VARIANT`
+/// names, else the exact one of the highest rank for that length that this CPU can run.
 ///
 /// # Errors
 /// The name does not exist or can't run on this CPU, or `PQBENCH_CPU` is not a mask.
-pub fn select(explicit: Option<&str>) -> Result<&'static Variant, Error> {
+pub fn select(explicit: Option<&str>, num_vectors: usize) -> Result<&'static Variant, Error> {
     let environment = environment_choice();
-    choose(&all(), cpu::features()?, explicit.or(environment.as_deref()), |_| true)
+    choose(&all(), cpu::features()?, explicit.or(environment.as_deref()), num_vectors, |_| true)
 }
 
 /// The variant that scans unprepared codes: as [`select`], among the variants that can. Chosen once.
@@ -321,7 +337,7 @@ pub fn select_for_unprepared_codes() -> Result<&'static Variant, Error> {
     SELECTED
         .get_or_init(|| {
             let environment = environment_choice();
-            choose(&all(), cpu::features()?, environment.as_deref(), Variant::probes_unprepared_codes)
+            choose(&all(), cpu::features()?, environment.as_deref(), usize::MAX, Variant::probes_unprepared_codes)
         })
         .clone()
 }
@@ -335,6 +351,7 @@ fn choose<'a>(
     variants: &[&'a Variant],
     features: Features,
     name: Option<&str>,
+    num_vectors: usize,
     suits: fn(&Variant) -> bool,
 ) -> Result<&'a Variant, Error> {
     let candidates: Vec<_> = variants.iter().copied().filter(|variant| suits(variant)).collect();
@@ -351,7 +368,7 @@ fn choose<'a>(
     candidates
         .into_iter()
         .filter(|variant| variant.fidelity == Fidelity::Exact && variant.unavailable(features).is_none())
-        .max_by_key(|variant| variant.rank)
+        .max_by_key(|variant| variant.rank_for(num_vectors))
         .ok_or_else(|| Error::Declined("no exact variant is registered that this CPU can run".to_owned()))
 }
 
@@ -365,6 +382,7 @@ fn choose<'a>(
 ///     requires: [Avx2, Popcnt],             // of `cpu::Feature`
 ///     fidelity: Fidelity::Exact,
 ///     rank: 60,                             // from measurements
+///     rank_below: (10_000, 20),             // another rank for shorter lists than that; else left out
 ///     skips_codes: true,                    // if a query leaves codes unread; else left out
 ///     prepare: kernel::prepare,             // a `PrepareFn`
 ///     probe: kernel::probe,                 // a `ProbeFn`; left out by variants that need prepared codes
@@ -380,6 +398,7 @@ macro_rules! register {
         requires: [$($feature:ident),*],
         fidelity: $fidelity:expr,
         rank: $rank:expr,
+        $(rank_below: ($length:expr, $rank_below:expr),)?
         $(skips_codes: $skips:literal,)?
         prepare: $prepare:path
         $(, probe: $probe:path)? $(,)?
@@ -387,12 +406,14 @@ macro_rules! register {
         $crate::register!(@submit all($(target_arch = $arch)?), {
             $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
                 .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
+                $(.ranking_below($length, $rank_below))?
                 .skipping_codes(false $(|| $skips)?)
                 .running($prepare, $crate::register!(@option $($probe)?))
         });
         $crate::register!(@submit not(all($(target_arch = $arch)?)), {
             $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
                 .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
+                $(.ranking_below($length, $rank_below))?
                 .skipping_codes(false $(|| $skips)?)
         });
     };
@@ -451,7 +472,7 @@ mod tests {
             (&[Avx2], Some("prepared"), Variant::probes_unprepared_codes, Err("it needs prepared codes")),
         ];
         for (features, name, suits, expected) in table {
-            let chosen = choose(VARIANTS, Features::of(features), *name, *suits);
+            let chosen = choose(VARIANTS, Features::of(features), *name, 1_000_000, *suits);
             match (chosen, expected) {
                 (Ok(variant), Ok(expected)) => assert_eq!(variant.name, *expected),
                 (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
@@ -461,9 +482,18 @@ mod tests {
     }
 
     #[test]
+    fn a_short_list_has_ranks_of_its_own() {
+        static LONG: Variant = variant("long", 20, &[]).ranking_below(1000, 5);
+        for (num_vectors, expected) in [(0, "plain"), (999, "plain"), (1000, "long"), (usize::MAX, "long")] {
+            let chosen = choose(&[&PLAIN, &LONG], Features::NONE, None, num_vectors, |_| true).unwrap();
+            assert_eq!(chosen.name, expected, "{num_vectors}");
+        }
+    }
+
+    #[test]
     fn a_name_that_two_crates_register_is_refused() {
         static TWIN: Variant = variant("plain", 11, &[]);
-        let error = choose(&[&PLAIN, &TWIN], Features::NONE, Some("plain"), |_| true).unwrap_err();
+        let error = choose(&[&PLAIN, &TWIN], Features::NONE, Some("plain"), 1, |_| true).unwrap_err();
         assert!(matches!(error, Error::DuplicateVariant { name: "plain", .. }), "{error}");
     }
 

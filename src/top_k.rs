@@ -1,15 +1,24 @@
 //! The `k` nearest codes seen so far.
 
-/// A bounded max-heap that keeps the `k` smallest `(distance, id)`: the smaller distance first, then the smaller id.
+/// A bounded priority queue that keeps the `k` smallest `(distance, id)`: the smaller distance first, then the smaller id.
 ///
 /// The order is total, so what it keeps does not depend on the order of the pushes. That is what lets an exact variant
 /// visit codes in any order it likes.
 #[derive(Clone, Debug)]
 pub struct TopKHeap {
-    /// Heap order, the worst at the root, once there are `k`; before that the order of the pushes.
-    entries: Vec<(u32, f32)>,
+    /// In the order of the pushes until there are `k`; then sorted, or a max-heap where `k` is more than [`SORTED`].
+    keys: Vec<Key>,
     k: usize,
+    /// See [`threshold`](TopKHeap::threshold).
+    threshold: f32,
 }
+
+/// Distance and id in one number of the same order.
+type Key = u64;
+
+/// Up to this many are kept sorted: one pass of minima and maxima, no branch of which could be mispredicted, costs less than
+/// a heap's few.
+const SORTED: usize = 32;
 
 impl Default for TopKHeap {
     fn default() -> Self {
@@ -25,7 +34,7 @@ impl TopKHeap {
 
     /// An empty heap for the `k` nearest. It allocates for `k` entries at once.
     pub fn with_k(k: usize) -> Self {
-        TopKHeap { entries: Vec::with_capacity(k), k }
+        TopKHeap { keys: Vec::with_capacity(k), k, threshold: f32::INFINITY }
     }
 
     /// How many neighbours the heap keeps at most.
@@ -35,62 +44,105 @@ impl TopKHeap {
 
     /// The distance that a code must not exceed to be kept: that of the worst kept one, or `+inf` until there are `k`.
     /// (At that very distance the smaller id wins.)
-    #[inline]
+    #[inline(always)]
     pub fn threshold(&self) -> f32 {
-        match self.entries.first() {
-            Some(worst) if self.entries.len() == self.k => worst.1,
-            _ => f32::INFINITY,
-        }
+        self.threshold
     }
 
     /// Offers a code. NaN counts as the largest distance.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, id: u32, distance: f32) {
-        if self.entries.len() == self.k {
-            if self.entries.first().is_some_and(|&worst| is_before((id, distance), worst)) {
-                self.entries[0] = (id, distance);
-                self.sift_down(0);
-            }
+        // Settles nearly every push.
+        if distance > self.threshold {
             return;
         }
-        self.entries.push((id, distance));
-        if self.entries.len() == self.k {
+        let key = key(id, distance);
+        if self.keys.len() == self.k {
+            self.replace_worst(key);
+        } else {
+            self.fill(key);
+        }
+    }
+
+    /// Keeps `key` instead of the worst one, unless it is worse.
+    #[inline(always)]
+    fn replace_worst(&mut self, key: Key) {
+        let worst = if self.k <= SORTED {
+            let Some(first) = self.keys.first_mut() else { return };
+            let mut before = *first;
+            *first = before.min(key);
+            for kept in &mut self.keys[1..] {
+                let moved = before.max((*kept).min(key));
+                before = *kept;
+                *kept = moved;
+            }
+            self.keys[self.k - 1]
+        } else {
+            if key < self.keys[0] {
+                self.keys[0] = key;
+                self.sift_down(0);
+            }
+            self.keys[0]
+        };
+        self.threshold = entry(worst).1;
+    }
+
+    #[cold]
+    fn fill(&mut self, key: Key) {
+        self.keys.push(key);
+        if self.keys.len() < self.k {
+            return;
+        }
+        let worst = if self.k <= SORTED {
+            self.keys.sort_unstable();
+            self.k - 1
+        } else {
             for root in (0..self.k / 2).rev() {
                 self.sift_down(root);
             }
-        }
+            0
+        };
+        self.threshold = entry(self.keys[worst]).1;
     }
 
     fn sift_down(&mut self, mut at: usize) {
         loop {
             let mut worst = at;
             for child in [2 * at + 1, 2 * at + 2] {
-                if child < self.entries.len() && is_before(self.entries[worst], self.entries[child]) {
+                if child < self.keys.len() && self.keys[worst] < self.keys[child] {
                     worst = child;
                 }
             }
             if worst == at {
                 return;
             }
-            self.entries.swap(at, worst);
+            self.keys.swap(at, worst);
             at = worst;
         }
     }
 
     /// The kept `(id, distance)`, nearest first.
     pub fn into_sorted(mut self) -> Vec<(u32, f32)> {
-        self.entries.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        self.entries
+        self.keys.sort_unstable();
+        self.keys.into_iter().map(entry).collect()
     }
 }
 
-#[inline]
-fn is_before(a: (u32, f32), b: (u32, f32)) -> bool {
-    // The plain comparisons settle nearly every push; `total_cmp` gives what they leave open (equal, NaN) one fixed order.
-    if a.1 > b.1 {
-        return false;
-    }
-    a.1 < b.1 || a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)).is_lt()
+/// The distance in the upper half, its bits mapped so that they compare as [`f32::total_cmp`] does, the id in the lower half.
+#[inline(always)]
+fn key(id: u32, distance: f32) -> Key {
+    // One NaN for all: which one an operation gives depends on the CPU, and some are negative.
+    let bits = if distance.is_nan() { f32::NAN.to_bits() } else { distance.to_bits() };
+    let ordered = bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 };
+    Key::from(ordered) << 32 | Key::from(id)
+}
+
+/// The `(id, distance)` that a key was made from.
+#[inline(always)]
+fn entry(key: Key) -> (u32, f32) {
+    let ordered = (key >> 32) as u32;
+    let bits = ordered ^ if ordered >> 31 == 1 { 1 << 31 } else { u32::MAX };
+    (key as u32, f32::from_bits(bits))
 }
 
 #[cfg(test)]
@@ -108,7 +160,7 @@ mod tests {
         let entries: Vec<(u32, f32)> = (0..200).map(|id| (id, (id * 7919 % 13) as f32)).collect();
         let mut expected = entries.clone();
         expected.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        for k in [1, 2, 10, 100, 200] {
+        for k in [1, 2, 10, 32, 33, 100, 200] {
             assert_eq!(top(k, entries.clone()), expected[..k]);
             assert_eq!(top(k, entries.iter().rev().copied()), expected[..k]);
         }
@@ -129,6 +181,13 @@ mod tests {
     fn infinities_are_kept_and_nan_comes_last() {
         let kept = top(3, [(0, f32::NAN), (1, f32::INFINITY), (2, f32::INFINITY), (3, 1.0)]);
         assert_eq!(kept, [(3, 1.0), (1, f32::INFINITY), (2, f32::INFINITY)]);
+        let kept = top(3, [(0, -f32::NAN), (1, f32::NAN), (2, -0.0), (3, 0.0), (4, f32::NEG_INFINITY)]);
+        assert_eq!(
+            kept.iter().map(|&(id, d)| (id, d.to_bits())).collect::<Vec<_>>(),
+            [(4, f32::NEG_INFINITY.to_bits()), (2, (-0.0f32).to_bits()), (3, 0.0f32.to_bits())]
+        );
+        let kept = top(2, [(2, -f32::NAN), (0, f32::NAN), (1, -f32::NAN)]);
+        assert!(kept.iter().map(|&(id, _)| id).eq([0, 1]) && kept.iter().all(|(_, d)| d.is_nan()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ register! {
     requires: [Avx2],
     fidelity: Fidelity::Exact,
     rank: 80,
+    rank_below: (12_000, 45),
     skips_codes: true,
     prepare: kernel::prepare,
 }

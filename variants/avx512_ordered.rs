@@ -14,6 +14,7 @@ register! {
     requires: [Avx512f, Avx512bw, Avx512vbmi],
     fidelity: Fidelity::Exact,
     rank: 90,
+    rank_below: (100_000, 45),
     skips_codes: true,
     prepare: kernel::prepare,
 }

@@ -68,8 +68,8 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
-    let variant = registry::select(None)?;
     let fixture = open(args)?;
+    let variant = registry::select(None, fixture.num_base())?;
     let options = Options { counters: false, ..Options::default() };
     let run = match measure(&fixture, &[variant], &options, &mut Watch::new(begin)?) {
         Err(_) if is_over_budget(begin) => return Ok(over_budget(begin)),

@@ -63,7 +63,7 @@ fn yes(value: &Value) -> String {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
     let (detected, usable) = (cpu::detected(), cpu::features()?);
-    let (selected, unprepared) = (registry::select(None), registry::select_for_unprepared_codes());
+    let (selected, unprepared) = (registry::select(None, usize::MAX), registry::select_for_unprepared_codes());
     let cpu = Cpu {
         machine: Machine::here()?,
         selected: selected.as_ref().ok().map(|variant| variant.name),

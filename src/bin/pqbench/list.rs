@@ -40,6 +40,9 @@ struct Listed {
     selected: bool,
 }
 
+/// A length at which an inverted file has many lists.
+const SHORT: usize = 4096;
+
 const COLUMNS: &[Column] = &[
     Column::words("selected", "", |row| if row["selected"] == Value::Bool(true) { "*".into() } else { String::new() }),
     Column::words("name", "name", |row| word(row, "name").to_owned()),
@@ -59,7 +62,7 @@ const COLUMNS: &[Column] = &[
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
     let features = cpu::features()?;
-    let selected = registry::select(None);
+    let selected = registry::select(None, usize::MAX);
     let describe = |variant: &'static Variant| {
         let reason = variant.unavailable(features);
         Listed {
@@ -75,8 +78,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let list = List { variants: registry::all().into_iter().map(describe).collect() };
     let mut document = Document::new("pqbench list", &list, rows(&list.variants), COLUMNS.to_vec());
-    document.after =
-        vec!["* selected: what an embedding program gets; the highest rank that runs here, or PQBENCH_VARIANT".into()];
+    document.after = vec![
+        "* selected: what an embedding program gets for long lists; the highest rank that runs here, or PQBENCH_VARIANT"
+            .into(),
+    ];
+    if let Ok(short) = registry::select(None, SHORT) {
+        document.after.push(format!("for a list of {} codes: {}", grouped(SHORT as f64), short.name));
+    }
     output.write(&document)?;
     // An unusable PQBENCH_VARIANT is an error, but one that the list helps with.
     selected?;

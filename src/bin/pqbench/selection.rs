@@ -27,7 +27,7 @@ impl Selection {
         }
         let mut chosen: Vec<&'static Variant> = Vec::new();
         for name in &self.names {
-            let variant = registry::select(Some(name))?;
+            let variant = registry::select(Some(name), usize::MAX)?;
             if !chosen.iter().any(|other| std::ptr::eq(*other, variant)) {
                 chosen.push(variant);
             }

@@ -56,8 +56,8 @@ const COLUMNS: &[Column] = &[
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
-    let variant = registry::select(args.variant.as_deref())?;
     let fixture = args.data.open(args.quiet)?;
+    let variant = registry::select(args.variant.as_deref(), fixture.num_base())?;
     let options = Options { comparisons: args.comparisons, max_seconds: args.max_time, ..Options::default() };
     let mut live = Live::new(args.quiet, None)?;
     let result = selftest(&fixture, variant, &options, &mut live)?;
