@@ -5,6 +5,8 @@
 //! [`LIMIT`]. A code whose saturating sum reaches 255 is certainly farther away than τ. Whatever is left is scored again with
 //! the f32 table. The idea is PQ Fast Scan's (André, Kermarrec, Le Scouarnec, "Cache locality is not enough", VLDB 2015).
 
+use std::hint::black_box;
+
 use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS};
 
 /// The largest sum that a code within the threshold can have.
@@ -91,7 +93,9 @@ impl<const G: usize> FallingLut<G> {
     /// The LUT for the last threshold, or none before there was one.
     #[inline(always)]
     pub fn get(&self) -> Option<&FilterLut<G>> {
-        (self.threshold < f32::INFINITY).then_some(&self.lut)
+        // Through `black_box`, or LLVM splits the LUT into pieces that it aligns to 16 bytes only; then it depends on where the
+        // stack begins, hence on the process, whether each 64-byte load of an entry touches one cache line or two.
+        (self.threshold < f32::INFINITY).then(|| black_box(&self.lut))
     }
 
     /// Adapts the LUT to a smaller `threshold`.

@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use indicatif::ProgressBar;
+use pqbench::bench::fixture::{Fixture, Limits};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -90,7 +92,9 @@ fn the_run_as_json_has_the_names_that_others_rely_on() {
         "prepare_seconds",
         "memory_bytes",
         "p50_ns",
+        "p90_ns",
         "p99_ns",
+        "max_ns",
     ];
     let variants = run["variants"].as_array().unwrap();
     for variant in variants {
@@ -125,7 +129,9 @@ fn the_formats_have_the_same_names_and_rows() {
     }
     assert_eq!(csv.records().count(), variants.len());
     let markdown = report("run.md");
-    for name in ["| name |", "`ns_per_query`", "`speedup`", "`recall_at_10`"] {
+    for name in
+        ["| name |", "`ns_per_query`", "`speedup`", "`recall_at_10`", "`p50_ns`", "`p90_ns`", "`p99_ns`", "`max_ns`"]
+    {
         assert!(markdown.contains(name), "{markdown}");
     }
     for text in [markdown, csv_text, report("run.txt"), report("run.html"), report("run.svg")] {
@@ -248,6 +254,9 @@ fn an_output_that_cannot_be_written_is_found_before_any_work() {
     fails(&pqbench(&["-o", missing.to_str().unwrap()]), 1, &["missing", "there is no folder"]);
     fails(&pqbench(&["-o", folder.path().to_str().unwrap()]), 1, &["it is a folder"]);
     fails(&pqbench(&["--save", missing.to_str().unwrap()]), 1, &["missing"]);
+    // Nobody makes files there, root neither.
+    #[cfg(target_os = "linux")]
+    fails(&pqbench(&["--save", "/proc/run.json"]), 1, &["cannot write to /proc/run.json"]);
 }
 
 #[test]
@@ -267,7 +276,14 @@ fn a_full_disk_is_an_error_and_the_result_is_not_lost() {
     fails(&output, 1, &["/dev/full", "No space left", "standard output"]);
     assert!(stdout(&output).contains("scalar"));
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
-    for args in [&["list"][..], &["completions", "bash"], &["list", "--format", "csv"]] {
+    for args in [
+        &["list"][..],
+        &["completions", "bash"],
+        &["list", "--format", "json"],
+        &["list", "--format", "csv"],
+        &["list", "--format", "markdown"],
+        &["list", "--format", "html"],
+    ] {
         fails(&command(PQBENCH, Path::new("."), args).stdout(full()).output().unwrap(), 1, &["No space left"]);
     }
 }
@@ -286,7 +302,7 @@ fn whoever_stops_reading_gets_no_complaint() {
 #[test]
 fn colour_is_for_terminals_unless_it_is_asked_for() {
     let colored = |args: &[&str], no_color: bool| {
-        let mut command = command(PQBENCH, Path::new("."), &[&["verify", "--variant", "scalar"], args].concat());
+        let mut command = command(PQBENCH, Path::new("."), &[&SMALL[..], &["--variant", "scalar"], args].concat());
         if no_color {
             command.env("NO_COLOR", "1");
         }
@@ -295,6 +311,15 @@ fn colour_is_for_terminals_unless_it_is_asked_for() {
     assert!(!colored(&[], false));
     assert!(!colored(&["--color", "never"], false));
     assert!(!colored(&["--color", "auto"], true));
+    assert!(colored(&["--color", "always"], true));
+}
+
+#[test]
+fn an_option_may_stand_before_the_command() {
+    let list = stdout(&pqbench(&["list", "--format", "csv"]));
+    assert_eq!(stdout(&pqbench(&["--format", "csv", "list"])), list);
+    assert_eq!(stdout(&pqbench(&["--color=never", "list", "--format", "csv"])), list);
+    fails(&pqbench(&["--sizes", "1k", "list"]), 2, &["--sizes", "Usage: pqbench list"]);
 }
 
 #[test]
@@ -318,12 +343,19 @@ fn saved_runs_are_compared_and_ranked() {
     let args = ["--num-base", "1k", "--queries", "5", "--max-time", "0.3", "--save", "c"];
     assert_eq!(code(&run(&args)), 0);
     fails(&run(&["cmp", "a", "c"]), 1, &["different data"]);
-    fails(&run(&["cmp", "a", "nothing"]), 1, &["nothing", "there are: a, b, c"]);
+    for (variant, name) in [("u8-lut-approx", "d"), ("transposed", "e")] {
+        let output = measured(folder.path(), &["--variant", variant, "--save", name]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    }
+    fails(&run(&["cmp", "d", "e"]), 1, &["no variant in common"]);
+    fails(&run(&["cmp", "a", "nothing"]), 1, &["nothing", "there are: a, b, c, d, e"]);
 
     let file = folder.path().join("runs/a.json");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, &text[..text.len() - 10]).unwrap();
     fails(&run(&["cmp", "a", "b"]), 1, &["truncated"]);
+    fs::write(&file, text.replacen("\"schema\": ", "\"schema\": 9", 1)).unwrap();
+    fails(&run(&["rank", "a"]), 1, &["newer pqbench"]);
     fs::write(&file, text.replacen("\"rounds\": ", "\"rounds\": 1", 1)).unwrap();
     fails(&run(&["report", "a"]), 1, &["changed after it was saved"]);
 }
@@ -343,6 +375,7 @@ fn ctrl_c_keeps_what_was_measured() {
     assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 130, "{}", stderr(&output));
+    assert!(stderr(&output).contains("what was measured is in runs/run.json"), "{}", stderr(&output));
     assert!(stdout(&output).contains("until interrupted") && stdout(&output).contains("scalar"), "{}", stdout(&output));
     let report = self::command(PQBENCH, folder.path(), &["report", "run", "-o", "run.txt"]).output().unwrap();
     assert_eq!(code(&report), 0, "{}", stderr(&report));
@@ -399,4 +432,24 @@ fn the_experiment_prints_its_verdict_for_scripts() {
     assert!(verdict[4].1.parse::<u64>().unwrap() > 0);
 
     fails(&experiment("scaler"), 1, &["did you mean 'scalar'"]);
+    let list = json(&pqbench(&["list", "--format", "json"]));
+    let demanding =
+        list["variants"].as_array().unwrap().iter().find(|v| v["requires"] != Value::Array(vec![])).unwrap();
+    let mut masked = command(RUN_EXPERIMENT, Path::new("."), &args);
+    masked.env("PQBENCH_VARIANT", demanding["name"].as_str().unwrap()).env("PQBENCH_CPU", "baseline");
+    fails(&masked.output().unwrap(), 1, &["needs"]);
+}
+
+#[test]
+fn an_experiment_with_too_little_recall_exits_with_2_and_tells_the_figures() {
+    let folder = TempDir::new().unwrap();
+    let limits = Limits { num_base: Some(2_000), num_queries: Some(10) };
+    let mut fixture = Fixture::open("synthetic", limits, &ProgressBar::hidden()).unwrap();
+    // Whoever answers by these codes is wrong.
+    fixture.codes.rotate_left(16 * 1_000);
+    fixture.write(&folder.path().join("data")).unwrap();
+    let mut experiment = command(RUN_EXPERIMENT, folder.path(), &["--fixture", "data"]);
+    let output = experiment.env("PQBENCH_VARIANT", "scalar").output().unwrap();
+    fails(&output, 2, &["recall@10", "0.50"]);
+    assert!(stdout(&output).contains("---\nsource: folder\n"), "{}", stdout(&output));
 }

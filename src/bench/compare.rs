@@ -4,7 +4,7 @@
 //! each variant's ratio to a yardstick that its own run had in the same rounds. There are two, since a machine can be slower
 //! in two ways: the baseline, which computes, and the roofline, which reads memory. A variant does some of both, so the
 //! interval spans what both say, and the baseline itself gets no verdict. And a run promises no more than its precision, so
-//! a difference counts only if the interval lies beyond that too.
+//! a difference counts only if the interval, the one of 99 %, lies beyond that too.
 
 use std::collections::BTreeSet;
 
@@ -181,9 +181,12 @@ fn compared(first: &Run, before: &VariantResult, run_name: &str, run: &Run) -> C
     };
     let mut rng = ChaCha8Rng::seed_from_u64(first.protocol.seed);
     let [by_baseline, by_roofline] = [0, 1].map(|yardstick| estimate_ratio(&new[yardstick], &old[yardstick], &mut rng));
-    let (low, high) = (by_baseline.low.min(by_roofline.low), by_baseline.high.max(by_roofline.high));
+    let (low, high) = span((by_baseline.low, by_baseline.high), (by_roofline.low, by_roofline.high));
     Compared {
-        verdict: verdict(low, high, first.protocol.precision.max(run.protocol.precision)),
+        verdict: verdict(
+            span(by_baseline.certain, by_roofline.certain),
+            first.protocol.precision.max(run.protocol.precision),
+        ),
         reason: None,
         ratio: Some(by_baseline.value),
         ratio_low: Some(low),
@@ -192,7 +195,12 @@ fn compared(first: &Run, before: &VariantResult, run_name: &str, run: &Run) -> C
     }
 }
 
-fn verdict(low: f64, high: f64, precision: f64) -> Verdict {
+fn span(one: (f64, f64), other: (f64, f64)) -> (f64, f64) {
+    (one.0.min(other.0), one.1.max(other.1))
+}
+
+/// By the intervals of 99 %, as within a run: a table holds many ratios.
+fn verdict((low, high): (f64, f64), precision: f64) -> Verdict {
     if low > 1.0 + precision {
         Verdict::Faster
     } else if high < 1.0 / (1.0 + precision) {

@@ -61,7 +61,7 @@ pub fn load(name: &str) -> Result<Run> {
         let hint = if others.is_empty() { String::new() } else { format!("; there are: {}", others.join(", ")) };
         format!("cannot read the run {}{hint}", path.display())
     })?;
-    parse(&text).with_context(|| format!("{} is no whole run", path.display()))
+    parse(&text).with_context(|| format!("cannot use the run {}", path.display()))
 }
 
 /// [`load`]s the runs called `names`, each with its name.
@@ -132,7 +132,7 @@ mod tests {
             (String::new(), "truncated"),
             ("[]".to_owned(), "no 'schema'"),
             (text.replace("\"rounds\": 40", "\"rounds\": 41"), "changed after it was saved"),
-            (text.replace("\"checksum\": \"", "\"checksums\": \""), "no whole run"),
+            (text.replace("\"checksum\": \"", "\"checksums\": \""), "no 'checksum'"),
             (text.replacen(&format!("\"schema\": {SCHEMA}"), "\"schema\": 99", 1), "schema is 99"),
         ] {
             fs::write(&path, damaged).unwrap();

@@ -18,7 +18,7 @@ use pqbench::{
         hint::explained,
         measure::{BASELINE, Observer, Options, Phase, Progress, measure},
         report::units::parse_count,
-        run::{Run, Status, VariantResult},
+        run::{Run, Status},
         verify::RECALL_TOLERANCE,
     },
     registry::{self, Fidelity, Variant},
@@ -72,7 +72,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let variant = registry::select(None, fixture.num_base())?;
     let options = Options { counters: false, ..Options::default() };
     let run = match measure(&fixture, &[variant], &options, &mut Watch::new(begin)?) {
-        Err(_) if is_over_budget(begin) => return Ok(over_budget(begin)),
+        Err(_) if is_over_budget(begin) => return Ok(over_budget(seconds_since(begin))),
         run => run?,
     };
     let result = |name: &str| run.variants.iter().find(|result| result.name == name).context("the run lost a variant");
@@ -83,15 +83,20 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => one_pass_ns(variant, &fixture)?,
     };
     print_verdict(&run, variant, recall, ns, begin)?;
-    judge(variant, trial, recall, baseline.recall_at_10.unwrap_or(recall), begin)
+    let fault = (trial.status == Status::Wrong && variant.fidelity == Fidelity::Exact)
+        .then(|| trial.reason.as_deref().unwrap_or("no reason given"));
+    judge(variant, fault, recall, baseline.recall_at_10.unwrap_or(recall), seconds_since(begin))
+}
+
+fn seconds_since(begin: Instant) -> f64 {
+    begin.elapsed().as_secs_f64()
 }
 
 fn is_over_budget(begin: Instant) -> bool {
-    begin.elapsed().as_secs_f64() > BUDGET_SECONDS
+    seconds_since(begin) > BUDGET_SECONDS
 }
 
-fn over_budget(begin: Instant) -> ExitCode {
-    let seconds = begin.elapsed().as_secs_f64();
+fn over_budget(seconds: f64) -> ExitCode {
     let _ = writeln!(io::stderr(), "{seconds:.0} s are over the budget of {BUDGET_SECONDS:.0} s");
     ExitCode::from(OVER_BUDGET)
 }
@@ -126,7 +131,7 @@ fn one_pass_ns(variant: &'static Variant, fixture: &Fixture) -> anyhow::Result<f
 }
 
 fn print_verdict(run: &Run, variant: &Variant, recall: f64, ns: f64, begin: Instant) -> anyhow::Result<()> {
-    let seconds = begin.elapsed().as_secs_f64();
+    let seconds = seconds_since(begin);
     let peak = peak_memory_mb().map_or("unknown".to_owned(), |mb| format!("{mb:.1}"));
     let text = format!(
         "---\nsource: {}\nnum_base: {}\nnum_queries: {}\nrecall_at_10: {recall:.4}\ngeomean_ns_per_query: {ns:.0}\n\
@@ -137,12 +142,13 @@ fn print_verdict(run: &Run, variant: &Variant, recall: f64, ns: f64, begin: Inst
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to standard output")
 }
 
+/// `fault` is the wrong answer of a variant that claims to be exact.
 fn judge(
     variant: &Variant,
-    trial: &VariantResult,
+    fault: Option<&str>,
     recall: f64,
     baseline_recall: f64,
-    begin: Instant,
+    seconds: f64,
 ) -> anyhow::Result<ExitCode> {
     if recall < RECALL_FLOOR || recall < baseline_recall - RECALL_TOLERANCE {
         let _ = writeln!(
@@ -152,14 +158,10 @@ fn judge(
         );
         return Ok(ExitCode::from(RECALL_TOO_LOW));
     }
-    if trial.status == Status::Wrong && variant.fidelity == Fidelity::Exact {
-        bail!(
-            "'{}' claims to be exact and is wrong: {}",
-            variant.name,
-            trial.reason.as_deref().unwrap_or("no reason given")
-        );
+    if let Some(fault) = fault {
+        bail!("'{}' claims to be exact and is wrong: {fault}", variant.name);
     }
-    Ok(if is_over_budget(begin) { over_budget(begin) } else { ExitCode::SUCCESS })
+    Ok(if seconds > BUDGET_SECONDS { over_budget(seconds) } else { ExitCode::SUCCESS })
 }
 
 /// The most memory that this process had, where the system tells.
@@ -202,5 +204,29 @@ impl Observer for Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_has_its_exit_code() {
+        let variant = registry::find("scalar").unwrap();
+        let code = |recall, seconds| judge(variant, None, recall, 0.6, seconds).unwrap();
+        assert_eq!(code(0.6, 10.0), ExitCode::SUCCESS);
+        assert_eq!(code(0.5951, 600.0), ExitCode::SUCCESS);
+        assert_eq!(code(0.5949, 10.0), ExitCode::from(2));
+        assert_eq!(judge(variant, None, 0.4999, 0.4999, 10.0).unwrap(), ExitCode::from(2));
+        assert_eq!(code(0.6, 600.1), ExitCode::from(3));
+        assert!(judge(variant, Some("id 7"), 0.6, 0.6, 10.0).unwrap_err().to_string().contains("id 7"));
+    }
+
+    #[test]
+    fn the_budget_ends_a_measurement() {
+        let overdue = Instant::now().checked_sub(std::time::Duration::from_secs(601)).expect("a clock of ten minutes");
+        let watch = |begin| Watch::new(begin).unwrap().interrupted();
+        assert!(watch(overdue) && !watch(Instant::now()));
     }
 }

@@ -141,7 +141,7 @@ pub fn measure(
     check(options, fixture)?;
     let variants = with_baseline(variants)?;
     if options.sizes.is_empty() {
-        return session::run(fixture, &variants, options, Vec::new(), observer);
+        return session::run(fixture, &variants, options, options.max_seconds, Vec::new(), observer);
     }
     let mut sizes = options.sizes.clone();
     sizes.sort_unstable();
@@ -150,12 +150,18 @@ pub fn measure(
     let mut last: Option<Run> = None;
     for (at, &num_base) in sizes.iter().enumerate() {
         let left = options.max_seconds - begin.elapsed().as_secs_f64();
-        let options = Options { max_seconds: left.max(0.0) / (sizes.len() - at) as f64, ..options.clone() };
+        let seconds = left.max(0.0) / (sizes.len() - at) as f64;
         let before = last.as_ref().map(|run| run.sizes.clone()).unwrap_or_default();
         let list = first_codes(fixture, num_base);
-        match (session::run(&list, &variants, &options, before, observer), &mut last) {
+        match (session::run(&list, &variants, options, seconds, before, observer), &mut last) {
             (Ok(run), _) if run.protocol.stopped == Stopped::Interrupted => return Ok(run),
-            (Ok(run), _) => last = Some(run),
+            (Ok(mut run), before) => {
+                // The precision is of all sizes or not reached.
+                if before.as_ref().is_some_and(|before| before.protocol.stopped == Stopped::MaxTime) {
+                    run.protocol.stopped = Stopped::MaxTime;
+                }
+                *before = Some(run);
+            }
             // The sizes that are done are not lost with the one that was interrupted.
             (Err(_), Some(run)) if observer.interrupted() => {
                 run.protocol.stopped = Stopped::Interrupted;

@@ -24,6 +24,7 @@ use crate::{
     bench::{
         fixture::Fixture,
         machine::Load,
+        report::units::duration,
         run::{FixtureInfo, Machine, SCHEMA, version},
     },
     registry::Variant,
@@ -41,7 +42,8 @@ pub struct Options {
     pub comparisons: usize,
     /// Comparisons with each slowdown.
     pub injected: usize,
-    /// Time for everything, shared out evenly. A comparison that is precise ends early, as a measurement does.
+    /// Time for everything, shared out evenly; too little makes fewer comparisons. One that is precise ends early, as a
+    /// measurement does.
     pub max_seconds: f64,
     /// As in a measurement.
     pub precision: f64,
@@ -51,6 +53,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options { comparisons: 100, injected: 40, max_seconds: 15.0 * 60.0, precision: 0.01, seed: 1 }
+    }
+}
+
+impl Options {
+    fn wanted(&self) -> usize {
+        self.comparisons + SLOWDOWNS.len() * self.injected
     }
 }
 
@@ -86,7 +94,8 @@ pub struct Power {
     pub slowdown: f64,
     pub comparisons: usize,
     pub found: usize,
-    pub found_rate: f64,
+    /// Absent where there were no comparisons.
+    pub found_rate: Option<f64>,
 }
 
 struct Comparison {
@@ -111,29 +120,35 @@ pub fn selftest(
     let machine = Machine::here()?;
     let workload = Workload::new(fixture, TOP_K, observer)?;
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    let mut planned = vec![0.0; options.comparisons];
-    planned.extend(SLOWDOWNS.iter().flat_map(|&slowdown| vec![slowdown; options.injected]));
-    // In random order, so that no slowdown has the quiet hours to itself.
-    planned.shuffle(&mut rng);
+    let planned = plan(options, &mut rng);
     let original = entered(&workload, variant, &mut rng)?;
     let mut done = Vec::new();
     for (at, &slowdown) in planned.iter().enumerate() {
-        let left = (options.max_seconds - begin.elapsed().as_secs_f64()).max(0.0);
+        let left = options.max_seconds - begin.elapsed().as_secs_f64();
         observer.progress(&Progress {
             phase: Phase::Rounds,
             variant: variant.name,
             done: at as f64 / planned.len() as f64,
             seconds_left: (at > 0).then(|| begin.elapsed().as_secs_f64() / at as f64 * (planned.len() - at) as f64),
         });
-        if observer.interrupted() {
+        if observer.interrupted() || (left <= 0.0 && at > 0) {
             break;
         }
         // What quiet minutes did not need, noisy ones may take.
-        let seconds = left / (planned.len() - at) as f64;
+        let seconds = left.max(0.0) / (planned.len() - at) as f64;
         done.push(compare(&workload, &original, slowdown, options.precision, seconds, &mut rng)?);
     }
     if done.is_empty() {
         interrupted(observer)?;
+    }
+    let mut warnings = Load::now().warnings(&load, machine.cores);
+    if done.len() < options.wanted() {
+        warnings.push(format!(
+            "the time was enough for only {} of {} comparisons, and few say little: all of them take at least {}",
+            done.len(),
+            options.wanted(),
+            duration(options.wanted() as f64 * LEAST_SECONDS)
+        ));
     }
     let equals: Vec<_> = done.iter().filter(|comparison| comparison.slowdown == 0.0).collect();
     let false_alarms = equals.iter().filter(|comparison| comparison.ratio.differs_from_one()).count();
@@ -141,13 +156,13 @@ pub fn selftest(
         schema: SCHEMA,
         version: version(),
         started: started.to_string(),
-        warnings: Load::now().warnings(&load, machine.cores),
+        warnings,
         machine,
         fixture: fixture.info(),
         variant: variant.name.to_owned(),
         comparisons: equals.len(),
         false_alarms,
-        false_alarm_rate: rate(false_alarms, equals.len()),
+        false_alarm_rate: false_alarms as f64 / equals.len() as f64,
         power: SLOWDOWNS.iter().map(|&slowdown| power(&done, slowdown)).collect(),
         seconds_per_comparison: median(&done.iter().map(|comparison| comparison.seconds).collect::<Vec<_>>()),
         half_width: median(&done.iter().map(|c| (c.ratio.high - c.ratio.low) / 2.0).collect::<Vec<_>>()),
@@ -155,15 +170,23 @@ pub fn selftest(
     })
 }
 
+/// The slowdown of each comparison, 0 for equals: as many as there is time for, in proportion, but one of each.
+fn plan(options: &Options, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    let share = (options.max_seconds / (options.wanted() as f64 * LEAST_SECONDS)).min(1.0);
+    let affordable = |count: usize| if count == 0 { 0 } else { ((count as f64 * share) as usize).max(1) };
+    let mut planned = vec![0.0; affordable(options.comparisons)];
+    planned.extend(SLOWDOWNS.iter().flat_map(|&slowdown| vec![slowdown; affordable(options.injected)]));
+    // In random order, so that no slowdown has the quiet hours to itself; but equals first, whatever the time.
+    planned[1..].shuffle(rng);
+    planned
+}
+
 fn power(done: &[Comparison], slowdown: f64) -> Power {
     let injected: Vec<_> = done.iter().filter(|comparison| comparison.slowdown == slowdown).collect();
     // Called faster is not found.
     let found = injected.iter().filter(|c| c.ratio.differs_from_one() && c.ratio.value > 1.0).count();
-    Power { slowdown, comparisons: injected.len(), found, found_rate: rate(found, injected.len()) }
-}
-
-fn rate(count: usize, of: usize) -> f64 {
-    if of == 0 { 0.0 } else { count as f64 / of as f64 }
+    let found_rate = (!injected.is_empty()).then(|| found as f64 / injected.len() as f64);
+    Power { slowdown, comparisons: injected.len(), found, found_rate }
 }
 
 /// The variant with its codes prepared and its answers checked.
@@ -212,13 +235,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_planned_comparison_is_made_and_counted_once() {
+    fn too_little_time_makes_fewer_comparisons_and_says_so() {
         let fixture = crate::bench::measure::tests::small_fixture();
         let variant = crate::registry::find("scalar").unwrap();
-        let options = Options { comparisons: 2, injected: 2, max_seconds: 0.1, precision: 0.01, seed: 3 };
+        let options = Options { comparisons: 2, injected: 1, max_seconds: 0.01, ..Options::default() };
         let found = selftest(&fixture, variant, &options, &mut ()).unwrap();
-        assert_eq!((found.comparisons, found.power.len()), (2, 3));
-        assert!(found.power.iter().all(|power| power.comparisons == 2 && power.found <= 2));
-        assert_eq!(found.false_alarm_rate, found.false_alarms as f64 / 2.0);
+        assert_eq!((found.comparisons, found.false_alarm_rate), (1, found.false_alarms as f64));
+        assert_eq!(found.power.iter().map(|power| power.slowdown).collect::<Vec<_>>(), SLOWDOWNS);
+        assert!(found.power.iter().all(|power| power.found_rate.is_some() == (power.comparisons == 1)));
+        assert!(found.warnings.iter().any(|warning| warning.contains("of 5 comparisons")));
+    }
+
+    #[test]
+    fn the_default_plan_is_whole_and_a_short_one_keeps_the_proportions() {
+        let count = |max_seconds| {
+            let options = Options { max_seconds, ..Options::default() };
+            let planned = plan(&options, &mut ChaCha8Rng::seed_from_u64(1));
+            [0.0, 0.01, 0.02, 0.05].map(|slowdown| planned.iter().filter(|&&other| other == slowdown).count())
+        };
+        assert_eq!(count(Options::default().max_seconds), [100, 40, 40, 40]);
+        assert_eq!(count(120.0), [27, 10, 10, 10]);
+        assert_eq!(count(0.2), [1, 1, 1, 1]);
     }
 }

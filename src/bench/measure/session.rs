@@ -39,11 +39,13 @@ const LARGEST_EVICTION: usize = 1 << 30;
 /// Queries that the hardware counters watch.
 const COUNTED_QUERIES: usize = 20;
 
-/// Measures `variants`, the baseline first, on all of `fixture`. `smaller` are the lists of a sweep that are done.
+/// Measures `variants`, the baseline first, on all of `fixture` within `seconds`, which is all the time or a list's share of
+/// it. `smaller` are the lists of a sweep that are done.
 pub fn run(
     fixture: &Fixture,
     variants: &[&'static Variant],
     options: &Options,
+    seconds: f64,
     smaller: Vec<SizeResult>,
     observer: &mut dyn Observer,
 ) -> Result<Run> {
@@ -71,8 +73,8 @@ pub fn run(
         setting.counters_note = count(&mut entries, &contest, &workload);
     }
     observer.progress(&Progress::new(Phase::WarmUp, "", 0.0));
-    contest.warm_up(Duration::from_secs_f64(options.max_seconds * WARM_UP))?;
-    let deadline = begin + Duration::from_secs_f64(options.max_seconds * (1.0 - RESERVE));
+    contest.warm_up(Duration::from_secs_f64(seconds * WARM_UP))?;
+    let deadline = begin + Duration::from_secs_f64(seconds * (1.0 - RESERVE));
     rounds(contest, &entries, &setting, deadline, observer)
 }
 

@@ -15,8 +15,8 @@ pub struct Estimate {
     pub value: f64,
     pub low: f64,
     pub high: f64,
-    /// The wider interval of 99 %.
-    certain: (f64, f64),
+    /// The wider interval of 99 %, which decides.
+    pub certain: (f64, f64),
 }
 
 impl Estimate {

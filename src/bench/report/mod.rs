@@ -178,6 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn every_piece_of_a_table_tells_its_rows_apart() {
+        let table = written("table", Style { color: false, width: Some(40) });
+        let lines: Vec<&str> = table.lines().collect();
+        let headings: Vec<&str> =
+            lines.windows(2).filter(|pair| pair[1].starts_with('─')).map(|pair| pair[0]).collect();
+        assert!(headings.len() > 2, "{table}");
+        assert!(
+            headings.iter().all(|heading| heading.trim_start().starts_with("codes") && heading.contains("name")),
+            "{table}"
+        );
+    }
+
+    #[test]
     fn colours_are_only_where_they_are_wanted() {
         assert!(!written("table", Style::default()).contains('\u{1b}'));
         let colored = written("table", Style { color: true, width: Some(100) });

@@ -21,6 +21,10 @@ const COLUMNS: &[Column] = &[
     Column::numbers("agreement", "agreement", |row| number(row, "agreement", |v| format!("{v:.3}"))),
     Column::numbers("prepare_seconds", "prepare", |row| number(row, "prepare_seconds", duration)),
     Column::numbers("memory_bytes", "memory", |row| number(row, "memory_bytes", bytes)),
+    Column::numbers("p50_ns", "p50", |row| number(row, "p50_ns", nanoseconds)),
+    Column::numbers("p90_ns", "p90", |row| number(row, "p90_ns", nanoseconds)),
+    Column::numbers("p99_ns", "p99", |row| number(row, "p99_ns", nanoseconds)),
+    Column::numbers("max_ns", "max", |row| number(row, "max_ns", nanoseconds)),
 ];
 
 const NUM_BASE: Column = Column::numbers("num_base", "codes", |row| number(row, "num_base", grouped));
@@ -31,6 +35,10 @@ const COUNTERS: &[Column] = &[
     Column::numbers("l1d_misses_per_code", "L1 misses/code", |row| number(row, "l1d_misses_per_code", significant)),
     Column::numbers("llc_misses_per_code", "LLC misses/code", |row| number(row, "llc_misses_per_code", significant)),
 ];
+
+fn nanoseconds(ns: f64) -> String {
+    duration(ns / 1e9)
+}
 
 /// A variant's figures as one row: the counters among the others, the raw samples left to JSON.
 fn flat(variant: &VariantResult) -> Row {
@@ -152,19 +160,27 @@ impl Run {
     /// How it was measured, in one line.
     pub fn method(&self) -> String {
         let protocol = &self.protocol;
-        let mut line = format!("{} interleaved rounds (seed {})", self.rounds, protocol.seed);
+        let rounds = || self.sizes.iter().map(|size| size.rounds);
+        let mut line = match (rounds().min(), rounds().max()) {
+            (Some(least), Some(most)) if least < most => format!("{least} to {most} interleaved rounds at each size"),
+            _ => format!("{} interleaved rounds", self.rounds),
+        };
+        line += &format!(" (seed {})", protocol.seed);
         if protocol.batch > 1 {
             line += &format!(", {} queries a call", protocol.batch);
         }
         if protocol.cold {
             line += ", codes evicted from the caches before each query";
         }
+        let limit = duration(protocol.max_seconds);
         line += &match protocol.stopped {
             Stopped::Precision => format!(", until each ratio was known to ±{}", percent(protocol.precision)),
-            Stopped::MaxTime => format!(", until the time of {} was over", duration(protocol.max_seconds)),
+            Stopped::MaxTime if self.sizes.is_empty() => format!(", until --max-time, {limit}, was over"),
+            Stopped::MaxTime => format!(", until each size's share of --max-time, {limit}, was over"),
             Stopped::Interrupted => ", until interrupted: what was measured by then".to_owned(),
         };
-        line + &format!("; reading the codes takes {}", duration(self.roofline_ns / 1e9))
+        let num_base = grouped(self.fixture.num_base as f64);
+        line + &format!("; only to read {num_base} codes takes {}", duration(self.roofline_ns / 1e9))
     }
 
     /// Whether some variant gave a wrong answer.

@@ -18,12 +18,13 @@ pub fn write(document: &Document, style: Style, out: &mut dyn Write) -> io::Resu
     for line in &document.before {
         writeln!(out, "{}", wrapped(line, style.width))?;
     }
-    for (place, columns) in parts(document, style.width).iter().enumerate() {
+    let keys = keys(document);
+    for (place, columns) in parts(document, &keys, style.width).iter().enumerate() {
         if place > 0 || !document.before.is_empty() {
             writeln!(out)?;
         }
         // A further piece leaves out the rows that it has nothing to say about.
-        let says = |row: &&Row| place == 0 || columns[1..].iter().any(|column| !(column.text)(row).is_empty());
+        let says = |row: &&Row| place == 0 || columns[keys.len()..].iter().any(|column| !(column.text)(row).is_empty());
         let rows: Vec<&Row> = document.rows.iter().filter(says).collect();
         write_part(columns, &rows, style, out)?;
     }
@@ -40,23 +41,29 @@ pub fn write(document: &Document, style: Style, out: &mut dyn Write) -> io::Resu
     Ok(())
 }
 
-/// The columns in as many tables as the width asks for, each with the column that names the rows. A table cut in pieces can
-/// still be read; one whose cells wrap can't.
-fn parts(document: &Document, width: Option<usize>) -> Vec<Vec<Column>> {
+/// The columns that tell one row from another.
+fn keys(document: &Document) -> Vec<Column> {
+    let is_key = |column: &&Column| ["run", "num_base", "name"].contains(&column.name);
+    let keys: Vec<Column> = document.columns.iter().filter(is_key).copied().collect();
+    if keys.is_empty() { document.columns[..1].to_vec() } else { keys }
+}
+
+/// The columns in as many tables as the width asks for, each with the `keys`, which are among the first ones. A table cut in
+/// pieces can still be read; one whose cells wrap can't.
+fn parts(document: &Document, keys: &[Column], width: Option<usize>) -> Vec<Vec<Column>> {
     let Some(width) = width else { return vec![document.columns.clone()] };
-    let widths: Vec<usize> = document.columns.iter().map(|column| natural_width(column, &document.rows)).collect();
-    let name = document.columns.iter().position(|column| column.name == "name").unwrap_or(0);
     let mut parts: Vec<Vec<Column>> = vec![Vec::new()];
     let mut used = 0;
-    for (at, column) in document.columns.iter().enumerate() {
+    let width_of = |column: &Column| natural_width(column, &document.rows);
+    for column in &document.columns {
         let part = parts.last_mut().expect("there is always one");
-        // A part that is no more than the name takes one column more whatever its width.
-        if used + widths[at] > width && part.len() > 1 {
-            parts.push(vec![document.columns[name]]);
-            used = widths[name] + GAP;
+        // A part that is no more than the keys takes one column more whatever its width.
+        if used + width_of(column) > width && part.len() > keys.len() {
+            parts.push(keys.to_vec());
+            used = keys.iter().map(|key| width_of(key) + GAP).sum();
         }
         parts.last_mut().expect("there is always one").push(*column);
-        used += widths[at] + GAP;
+        used += width_of(column) + GAP;
     }
     parts
 }

@@ -39,8 +39,8 @@ pub struct Args {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::words("name", "name", |row| word(row, "name").to_owned()),
     Column::words("run", "run", |row| word(row, "run").to_owned()),
+    Column::words("name", "name", |row| word(row, "name").to_owned()),
     Column::words("verdict", "verdict", |row| match (word(row, "verdict"), word(row, "reason")) {
         (verdict, "") => verdict.replace('-', " "),
         (verdict, reason) => format!("{}: {reason}", verdict.replace('-', " ")),
@@ -64,8 +64,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut document = Document::new("pqbench cmp", &comparison, rows(&comparison.variants), COLUMNS.to_vec());
     document.after = comparison.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
     document.after.push(format!(
-        "speed: as a multiple of {}'s in the same run, against {}, with its 95 % interval; a difference within the runs' \
-         precision is none",
+        "speed: as a multiple of {}'s in the same run, against {}, with its 95 % interval; a difference is called \
+         where the one of 99 % lies beyond the runs' precision",
         comparison.baseline, args.first
     ));
     output.write(&document)?;

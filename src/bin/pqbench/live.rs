@@ -41,10 +41,15 @@ impl Live {
         Ok(Live { bar, standing: String::new(), save_to })
     }
 
-    /// Saves the whole run.
+    /// Saves the whole run, and says so where the user may doubt it.
     pub fn finish(&self, run: &Run) -> anyhow::Result<()> {
         self.bar.finish_and_clear();
-        self.save_to.as_ref().map_or(Ok(()), |path| saved::save(run, path))
+        let Some(path) = &self.save_to else { return Ok(()) };
+        saved::save(run, path)?;
+        if self.interrupted() {
+            let _ = writeln!(io::stderr(), "what was measured is in {}", path.display());
+        }
+        Ok(())
     }
 }
 

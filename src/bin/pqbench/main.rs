@@ -16,11 +16,13 @@ mod selftest;
 mod verify;
 
 use std::{
+    env,
+    ffi::OsString,
     io::{self, Write},
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Exit codes beyond 0 (fine), 1 (error) and 2 (usage, clap's own).
 mod exit {
@@ -47,7 +49,7 @@ Exit codes: 0 fine, 1 error, 2 usage, 3 a variant gave wrong answers, 4 a named 
 ///
 /// Without a command, measures every variant that this CPU can run, side by side, and checks every answer.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -69,7 +71,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse(env::args_os().collect());
     let done = match cli.command {
         None => measure::run(&cli.measure),
         Some(Command::List(args)) => list::run(&args),
@@ -83,6 +85,16 @@ fn main() -> ExitCode {
         Some(Command::Completions(args)) => completions::run(&args),
     };
     done.unwrap_or_else(|error| failed(&error))
+}
+
+/// An option may stand before the command as well as after it: `pqbench --color never list`. One that the command does not
+/// know is an error in both places.
+fn parse(mut args: Vec<OsString>) -> Cli {
+    let matches = Cli::command().get_matches_from(&args);
+    if let Some(place) = matches.subcommand_name().and_then(|name| args.iter().position(|arg| arg == name)) {
+        args[1..=place].rotate_right(1);
+    }
+    Cli::parse_from(args)
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {

@@ -24,9 +24,6 @@ pub struct Args {
     /// Also save the run, with all samples, to runs/NAME.json or to a path; for cmp, rank and report
     #[arg(long, value_name = "NAME", help_heading = "Output")]
     save: Option<String>,
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 #[derive(clap::Args)]
@@ -81,8 +78,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
     let save_to = args.save.as_deref().map(saved::reserve).transpose()?;
     let variants = args.selection.variants()?;
-    let fixture = args.data.open(args.quiet)?;
-    let mut live = Live::new(args.quiet, save_to)?;
+    let fixture = args.data.open(args.output.quiet)?;
+    let mut live = Live::new(args.output.quiet, save_to)?;
     let run = measure(&fixture, &variants, &args.protocol.options(), &mut live)?;
     let saved = live.finish(&run);
     output.write(&run.document())?;

@@ -27,6 +27,9 @@ pub struct OutputArgs {
     /// When to colour; NO_COLOR counts for auto
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
     color: ColorWhen,
+    /// Show no progress
+    #[arg(long, short, help_heading = "Output")]
+    pub quiet: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

@@ -29,9 +29,6 @@ pub struct Args {
     selection: Selection,
     #[command(flatten)]
     output: OutputArgs,
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 #[derive(Serialize)]
@@ -64,7 +61,7 @@ const COLUMNS: &[Column] = &[
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
     let variants = args.selection.variants()?;
-    let progress = if args.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let progress = if args.output.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     progress.set_style(ProgressStyle::with_template("{msg:20} case {pos} of {len}, {elapsed}")?);
     let variants = variants.into_iter().map(|variant| outcome(variant, &progress)).collect::<Result<_, _>>()?;
     progress.finish_and_clear();
