@@ -28,6 +28,9 @@ register! {
 
 /// Sub-quantizers that are summed for every code.
 const LEADING: usize = 6;
+/// Blocks that are scored without them once many codes of one were near, so that they cost next to nothing where they don't
+/// tell.
+const UNFILTERED: usize = 8;
 
 #[derive(Clone)]
 struct Transposed {
@@ -74,7 +77,13 @@ fn scan_avx2(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
 #[inline(always)]
 fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
     let leading = Leading::<LEADING>::new(table);
+    let mut unfiltered = 0;
     for (at, block) in codes.blocks().iter().enumerate() {
+        if unfiltered > 0 {
+            unfiltered -= 1;
+            score_all(table, block, at, codes.lanes(at), top);
+            continue;
+        }
         let limit = leading.limit(top.threshold());
         let sums = sums(table, block, leading.sub_quantizers);
         let near = sums.iter().fold(0, |near, &sum| near + u32::from(sum <= limit));
@@ -84,11 +93,22 @@ fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
         let mut lanes = sums.iter().enumerate().fold(0, |lanes, (lane, &sum)| lanes | u64::from(sum <= limit) << lane);
         lanes &= codes.lanes(at);
         if near as usize > BLOCK / 4 {
-            let distances = self::sums(table, block, std::array::from_fn::<_, NUM_SUB_VECTORS, _>(|m| m));
-            push(top, at, lanes, |lane| distances[lane]);
+            score_all(table, block, at, lanes, top);
+            unfiltered = UNFILTERED;
         } else {
             block.score(table, lanes, (at * BLOCK) as u32, top);
         }
+    }
+}
+
+/// Scores all lanes of a block and offers some of them.
+#[inline(always)]
+fn score_all(table: &DistanceTable, block: &Block, at: usize, mut lanes: u64, top: &mut TopKHeap) {
+    let distances = sums(table, block, std::array::from_fn::<_, NUM_SUB_VECTORS, _>(|m| m));
+    while lanes != 0 {
+        let lane = lanes.trailing_zeros() as usize;
+        lanes &= lanes - 1;
+        top.push((at * BLOCK + lane) as u32, distances[lane]);
     }
 }
 
@@ -103,15 +123,6 @@ fn sums<const E: usize>(table: &DistanceTable, block: &Block, sub_quantizers: [u
         }
     }
     sums
-}
-
-#[inline(always)]
-fn push(top: &mut TopKHeap, block: usize, mut lanes: u64, distance: impl Fn(usize) -> f32) {
-    while lanes != 0 {
-        let lane = lanes.trailing_zeros() as usize;
-        lanes &= lanes - 1;
-        top.push((block * BLOCK + lane) as u32, distance(lane));
-    }
 }
 
 fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
