@@ -10,6 +10,7 @@ use crate::{
     grouping,
     lut::{FallingLut, FilterLut},
     memory::{HugeVec, prefetch},
+    table::distance,
 };
 
 /// Groups of centroids that a nibble can name.
@@ -153,9 +154,4 @@ impl Waiting {
             top.push(id, distance(&rows[id as usize], table));
         }
     }
-}
-
-#[inline(always)]
-fn distance(row: &[u8; NUM_SUB_VECTORS], table: &DistanceTable) -> f32 {
-    row.iter().zip(table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)])
 }

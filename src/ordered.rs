@@ -29,6 +29,7 @@ use crate::{
     grouping,
     lut::{FilterLut, FilterTable},
     memory::{HugeVec, Plain, prefetch},
+    table::distance,
 };
 
 /// The kernel of a variant: `$vector` is its [`ByteVector`], `$features` what that type needs.
@@ -93,6 +94,9 @@ const FIRST_LINES: usize = 2;
 const NEAREST: usize = 8;
 /// Queries of a batch that go through the list together: as many as a near cache holds the tables of.
 const SIDE_BY_SIDE: usize = 16;
+/// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
+/// data that defeats it.
+const UNFILTERED: usize = 8;
 /// Candidates that are gathered before they are scored, so that their rows have time to arrive.
 const MAX_CANDIDATES: usize = 512;
 
@@ -253,6 +257,8 @@ struct Scan<'a> {
     /// Places of codes that are to be scored; their rows are on the way.
     candidates: [u32; MAX_CANDIDATES],
     num_candidates: usize,
+    /// Stretches that are still to be scored without the filter.
+    unfiltered: usize,
     top: &'a mut TopKHeap,
 }
 
@@ -280,6 +286,7 @@ impl<'a> Scan<'a> {
             lut_threshold: f32::INFINITY,
             candidates: [0; MAX_CANDIDATES],
             num_candidates: 0,
+            unfiltered: 0,
             top,
         }
     }
@@ -366,6 +373,11 @@ impl<'a> Scan<'a> {
         if lanes.start >= len {
             return;
         }
+        let lanes = lanes.start..lanes.end.min(len);
+        if self.unfiltered > 0 {
+            self.unfiltered -= 1;
+            return self.score_all(start + lanes.start, lanes.len());
+        }
         // SAFETY: this function's contract.
         let plan = unsafe { self.plan::<V>(at) };
         if plan.base == 255 {
@@ -377,7 +389,7 @@ impl<'a> Scan<'a> {
 
         let lines = &self.codes.lines[at].0;
         let line = |place: usize| &lines[usize::from(plan.order[place])];
-        for lane in (lanes.start..lanes.end.min(len)).step_by(BLOCK) {
+        for lane in lanes.clone().step_by(BLOCK) {
             // SAFETY: lanes and lines are whole blocks; `sums` has a block for each.
             unsafe {
                 let below = plan.add::<V, FIRST_LINES>(lines, 0, lane, None, &mut sums.0[num_alive]);
@@ -404,10 +416,16 @@ impl<'a> Scan<'a> {
             }
             num_alive = kept;
         }
+        let mut near = 0;
         for (sums, &lane) in sums.0.iter().zip(&alive[..num_alive]) {
             // SAFETY: this function's contract.
-            let below = unsafe { below_255::<V>(sums) };
-            self.gather(start + usize::from(lane), below & blocks::lanes(len - usize::from(lane)));
+            let below = unsafe { below_255::<V>(sums) } & blocks::lanes(len - usize::from(lane));
+            near += below.count_ones() as usize;
+            self.gather(start + usize::from(lane), below);
+        }
+        // While the threshold still falls fast, one stretch says little about those behind the next.
+        if near > lanes.len() / 8 * 7 {
+            self.unfiltered = if lanes.len() == SUPER_BLOCK { UNFILTERED } else { 1 };
         }
         self.score_candidates();
     }
@@ -443,15 +461,15 @@ impl<'a> Scan<'a> {
     /// Scores up to `count` codes from `start` on.
     #[inline(always)]
     fn score_all(&mut self, start: usize, count: usize) {
-        for place in start..(start + count).min(self.codes.rows.len()) {
-            self.score(place);
+        let end = (start + count).min(self.codes.rows.len());
+        for (row, &id) in self.codes.rows[start..end].iter().zip(&self.codes.ids[start..end]) {
+            self.top.push(id, distance(row, &self.table));
         }
     }
 
     #[inline(always)]
     fn score(&mut self, place: usize) {
-        let row = &self.codes.rows[place];
-        let distance = row.iter().zip(&self.table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
+        let distance = distance(&self.codes.rows[place], &self.table);
         // Checked here so that only few ids are read.
         if distance <= self.top.threshold() {
             self.top.push(self.codes.ids[place], distance);

@@ -128,6 +128,12 @@ fn fill(codebook: &ByDimension, query: &[f32; DIM], table: &mut DistanceTable) {
     }
 }
 
+/// The distance of a row-major code: the table entries that it names, summed over the sub-quantizers in order.
+#[inline(always)]
+pub fn distance(row: &[u8; NUM_SUB_VECTORS], table: &DistanceTable) -> f32 {
+    row.iter().zip(table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)])
+}
+
 /// The table of `query` from centroids as they are stored, `[m][k][d]`: the plain loop.
 ///
 /// # Panics

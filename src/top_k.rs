@@ -68,7 +68,11 @@ impl TopKHeap {
     #[inline(always)]
     fn replace_worst(&mut self, key: Key) {
         let worst = if self.k <= SORTED {
-            let Some(first) = self.keys.first_mut() else { return };
+            let Some(&worst) = self.keys.last() else { return };
+            if key > worst {
+                return; // an equal distance
+            }
+            let first = &mut self.keys[0];
             let mut before = *first;
             *first = before.min(key);
             for kept in &mut self.keys[1..] {
