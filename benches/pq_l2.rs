@@ -1,12 +1,13 @@
-//! Criterion on what the main job measures end to end: each variant's scan, and the table build alone.
+//! Criterion on what the main job measures end to end: each variant's scan of prepared and of unprepared codes, the number
+//! of neighbours, and the table build alone.
 //!
 //! `cargo bench` runs all; `cargo bench -- scan/avx2` those whose name has that in it. For ratios between variants take
 //! `pqbench --all`, which measures them side by side instead of one after the other.
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pqbench::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, kernels, registry};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use pqbench::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, TopKHeap, kernels, registry};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
 const NUM_VECTORS: usize = 200_000;
@@ -31,6 +32,51 @@ fn scan(criterion: &mut Criterion) {
             }
             Err(error) => eprintln!("scan/{}: skipped: {error}", variant.name),
         }
+    }
+    group.finish();
+}
+
+/// Every variant that runs here and scans row-major codes that nothing prepared: one query whose table is there.
+fn probe(criterion: &mut Criterion) {
+    let rng = &mut ChaCha8Rng::seed_from_u64(3);
+    let centroids = floats(rng, NUM_CENTROIDS * DIM);
+    let codes = clustered_codes(rng);
+    let tables: Vec<_> = (0..16).map(|_| kernels::compute_distance_table_l2(&floats(rng, DIM), &centroids)).collect();
+
+    let mut group = criterion.benchmark_group("probe");
+    group.throughput(Throughput::Elements(NUM_VECTORS as u64));
+    for variant in registry::all() {
+        match variant.probe() {
+            Ok(probe) => {
+                let mut tables = tables.iter().cycle();
+                group.bench_function(variant.name, |bencher| {
+                    bencher.iter(|| {
+                        let mut top = TopKHeap::new();
+                        probe(black_box(tables.next().expect("tables")), &codes, &mut top);
+                        top.into_sorted()
+                    });
+                });
+            }
+            Err(error) => eprintln!("probe/{}: skipped: {error}", variant.name),
+        }
+    }
+    group.finish();
+}
+
+/// The selected variant for one, ten and a hundred neighbours.
+fn neighbours(criterion: &mut Criterion) {
+    let rng = &mut ChaCha8Rng::seed_from_u64(4);
+    let codebook = Codebook::new(&floats(rng, NUM_CENTROIDS * DIM)).expect("finite centroids");
+    let variant = registry::select(None).expect("a variant");
+    let scanner = variant.prepare(&codebook, &clustered_codes(rng)).expect("prepared codes");
+    let queries: Vec<Vec<f32>> = (0..16).map(|_| floats(rng, DIM)).collect();
+
+    let mut group = criterion.benchmark_group("neighbours");
+    for k in [1, TOP_K, 100] {
+        let mut queries = queries.iter().cycle();
+        group.bench_function(BenchmarkId::new(variant.name, k), |bencher| {
+            bencher.iter(|| scanner.search(black_box(queries.next().expect("queries")), k));
+        });
     }
     group.finish();
 }
@@ -69,5 +115,5 @@ fn clustered_codes(rng: &mut ChaCha8Rng) -> Vec<u8> {
     codes
 }
 
-criterion_group!(benches, scan, table);
+criterion_group!(benches, scan, probe, neighbours, table);
 criterion_main!(benches);

@@ -13,7 +13,7 @@ pub use crate::{DistanceTable, TopKHeap};
 /// # Panics
 /// `query` or `codebook` has another length.
 pub fn compute_distance_table_l2(query: &[f32], codebook: &[f32]) -> DistanceTable {
-    table::from_centroids(
+    table::from_stored_centroids(
         query.try_into().unwrap_or_else(|_| panic!("the query has {} dimensions, not {}", query.len(), crate::DIM)),
         codebook,
     )
@@ -29,7 +29,9 @@ pub fn compute_distance_table_l2(query: &[f32], codebook: &[f32]) -> DistanceTab
 pub fn probe_pq_l2_top_k(table: &DistanceTable, codes: &[u8], num_vectors: usize, out: &mut TopKHeap) {
     assert_eq!(Some(codes.len()), num_vectors.checked_mul(NUM_SUB_VECTORS), "codes must be [num_vectors][16]");
     assert!(u32::try_from(num_vectors).is_ok(), "{num_vectors} codes are more than u32 ids can count");
-    assert!(!table.as_flattened().iter().any(|entry| entry.is_nan()), "the distance table holds NaN");
+    // All of them, for that is SIMD, and an early end is not.
+    let any_nan = table.as_flattened().iter().fold(false, |any, entry| any | entry.is_nan());
+    assert!(!any_nan, "the distance table holds NaN");
     match registry::select_for_unprepared_codes().and_then(registry::Variant::probe) {
         Ok(probe) => probe(table, codes, out),
         Err(error) => panic!("{error}"),

@@ -20,8 +20,9 @@ impl<const E: usize> Leading<E> {
     /// Ranks the rows of `table`, which holds no NaN, by how far their mean lies above their minimum.
     #[inline(always)]
     pub fn new(table: &DistanceTable) -> Self {
-        let minima = table.each_ref().map(least);
-        let mut order: [(f32, usize); NUM_SUB_VECTORS] = std::array::from_fn(|m| (spread(&table[m], minima[m]), m));
+        let minima = minima(table);
+        let spreads = spreads(table);
+        let mut order: [(f32, usize); NUM_SUB_VECTORS] = std::array::from_fn(|m| (spreads[m], m));
         order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         Leading {
             sub_quantizers: std::array::from_fn(|i| order[i].1),
@@ -38,29 +39,46 @@ impl<const E: usize> Leading<E> {
         }
         let threshold = f64::from(threshold);
         let limit = threshold - self.rest + ROUNDING * (threshold.abs() + 2.0 * self.negative);
+        if limit.is_nan() {
+            // Infinite entries of both signs, or a threshold of -inf: nothing can be told.
+            return f32::INFINITY;
+        }
         // To the next f32 that is not below it.
         (limit as f32).next_up()
     }
 }
 
+/// How far the mean of each row of `table` lies above its minimum, times 256: what its sub-quantizer tells about a distance.
 #[inline(always)]
-fn least(row: &[f32; NUM_CENTROIDS]) -> f32 {
-    lanewise(row, f32::INFINITY, |least, entry| if entry < least { entry } else { least })
-        .into_iter()
-        .fold(f32::INFINITY, f32::min)
+pub fn spreads(table: &DistanceTable) -> [f32; NUM_SUB_VECTORS] {
+    let mut spreads = minima(table);
+    for (spread, row) in spreads.iter_mut().zip(table) {
+        let least = *spread;
+        *spread = fold(row, 0.0, |entry| entry - least, |a, b| a + b);
+    }
+    spreads
 }
 
 #[inline(always)]
-fn spread(row: &[f32; NUM_CENTROIDS], least: f32) -> f32 {
-    lanewise(row, 0.0, |sum, entry| sum + (entry - least)).into_iter().sum()
+fn minima(table: &DistanceTable) -> [f32; NUM_SUB_VECTORS] {
+    let mut minima = [0.0; NUM_SUB_VECTORS];
+    for (least, row) in minima.iter_mut().zip(table) {
+        *least = fold(row, f32::INFINITY, |entry| entry, |a, b| if b < a { b } else { a });
+    }
+    minima
 }
 
-/// Folds the row into 16 accumulators, which are vectors.
+/// Folds the row into 16 accumulators, which are vectors, and halves those until one is left.
 #[inline(always)]
-fn lanewise(row: &[f32; NUM_CENTROIDS], start: f32, fold: impl Fn(f32, f32) -> f32) -> [f32; 16] {
+fn fold(row: &[f32; NUM_CENTROIDS], start: f32, map: impl Fn(f32) -> f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [start; 16];
     for entries in row.as_chunks::<16>().0 {
-        lanes.iter_mut().zip(entries).for_each(|(lane, &entry)| *lane = fold(*lane, entry));
+        lanes.iter_mut().zip(entries).for_each(|(lane, &entry)| *lane = fold(*lane, map(entry)));
     }
-    lanes
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] = fold(lanes[lane], lanes[lane + half]);
+        }
+    }
+    lanes[0]
 }

@@ -40,6 +40,7 @@ pub mod lut;
 pub mod memory;
 pub mod nibbles;
 pub mod ordered;
+pub mod probe;
 pub mod registry;
 pub mod table;
 pub mod top_k;

@@ -113,8 +113,7 @@ impl<const G: usize> FallingLut<G> {
             (self.span, self.raised) = (span, 0);
             return;
         }
-        // At the old scale a code within the threshold sums to this at most. With the rest added to the entries of one row,
-        // that becomes `LIMIT` again.
+        // With the rest added to the entries of one row, the limit becomes `LIMIT` again.
         let limit = (f64::from(LIMIT) * span / self.span) as u8;
         let raise = LIMIT - limit - self.raised;
         if raise > 0 {
@@ -130,14 +129,20 @@ impl<const G: usize> FilterTable<G> {
     pub fn new(table: &DistanceTable) -> Self {
         let mut minima = [[0.0; G]; NUM_SUB_VECTORS];
         let (mut base, mut negative) = (0.0, 0.0);
+        let mut unbounded = false;
         for (row, groups) in table.iter().zip(&mut minima) {
             *groups = group_minima(row);
             let least = least(groups);
+            unbounded |= least == f32::NEG_INFINITY;
             // An infinite minimum has no place in a difference; as 0 it leaves the row infinite, which saturates.
             let least = if least.is_finite() { least } else { 0.0 };
             base += f64::from(least);
             negative += f64::from((-least).max(0.0));
             groups.iter_mut().for_each(|group| *group -= least);
+        }
+        if unbounded {
+            // Nothing is a bound of what lies at -inf: all may pass.
+            (minima, base, negative) = ([[0.0; G]; NUM_SUB_VECTORS], 0.0, 0.0);
         }
         FilterTable { minima: Minima(minima), base, negative }
     }
@@ -165,6 +170,12 @@ impl<const G: usize> FilterTable<G> {
         // filters less, hence the cap.
         (f64::from(LIMIT) * (1.0 - ROUNDING) / self.span(threshold).max(f64::MIN_POSITIVE)).min(f64::from(f32::MAX))
             as f32
+    }
+
+    /// What a code within `threshold` sums to at most, in a LUT that was quantized for a larger one.
+    #[inline(always)]
+    pub fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
+        (f64::from(LIMIT) * self.span(threshold) / self.span(quantized_for)) as u8
     }
 
     /// What an f32 distance at the threshold can amount to above the minima, rounding included.

@@ -183,11 +183,11 @@ impl Variant {
         Ok(Scanner { variant: self, num_vectors, scan: prepare(codebook, codes)? })
     }
 
-    /// The function that scans unprepared codes.
+    /// The function that scans unprepared codes; what [`kernels`](crate::kernels) calls, for those who choose the variant.
     ///
     /// # Errors
     /// The CPU lacks a feature, or the variant needs prepared codes.
-    pub(crate) fn probe(&self) -> Result<ProbeFn, Error> {
+    pub fn probe(&self) -> Result<ProbeFn, Error> {
         self.checked(self.probe, "it needs prepared codes")
     }
 

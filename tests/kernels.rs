@@ -6,7 +6,7 @@ use std::process::Output;
 use pqbench::{
     Codebook, DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, cpu,
     kernels::{DistanceTable, TopKHeap, compute_distance_table_l2, probe_pq_l2_top_k},
-    registry,
+    registry, table,
 };
 
 mod common;
@@ -44,6 +44,20 @@ fn a_scan_of_row_major_codes_finds_the_nearest() {
     probe_pq_l2_top_k(&table, &codes, 500, &mut heap);
     // Whole numbers below 2^24, so f32 loses nothing.
     assert_eq!(heap.into_sorted(), expected(&query, &centroids, &codes));
+}
+
+#[test]
+fn every_way_to_build_a_table_gives_the_same_bits() {
+    for exponent in [-22, -10, 0, 10, 18] {
+        let value = |v: u32| (v as f32 - 99.3) * 10f32.powi(exponent);
+        let centroids: Vec<f32> = values(NUM_CENTROIDS * DIM).map(value).collect();
+        let query: [f32; DIM] = std::array::from_fn(|d| value(d as u32 * 37 % 256));
+        let bits = |table: DistanceTable| table.as_flattened().iter().map(|entry| entry.to_bits()).collect::<Vec<_>>();
+        let plain = bits(table::from_centroids(&query, &centroids));
+        assert!(bits(compute_distance_table_l2(&query, &centroids)) == plain, "stored centroids, 1e{exponent}");
+        let codebook = Codebook::new(&centroids).unwrap();
+        assert!(bits(codebook.distance_table(&query)) == plain, "a codebook, 1e{exponent}");
+    }
 }
 
 #[test]

@@ -3,8 +3,17 @@
 //! `vpermi2b` looks up 64 bytes in 128 entries, so two of them, chosen between by a code's top bit, are the whole table:
 //! no renumbering, and it scans row-major codes that nothing prepared as well, transposing a few blocks at a time in L1.
 //!
-//! A row of 64 codes: load, two `vpermi2b` (1/cycle on Intel's port 5, 2 on Zen), `vpmovb2m`, blend, saturating add; 64
-//! registers of LUT don't fit, so four loads from L1 a row besides. The shuffle port limits it.
+//! A row of 64 codes: load, two `vpermi2b` (2 cycles each on Intel's port 5, half a cycle on Zen), `vpmovb2m`, blend,
+//! saturating add; 64 registers of LUT don't fit, so four loads from L1 a row besides. The shuffle port limits it.
+//!
+//! Row-major codes are transposed in registers, but only half of them: the eight sub-quantizers that tell most for the query.
+//! `vpermi2b` takes those of 8 rows into one register, whatever places they have, and 24 shuffles of 8-byte numbers turn 64
+//! rows into eight registers: 32 shuffles for 64 codes, where all sixteen would take 64. About one code in a hundred passes and
+//! is scored. Where many pass, the block's other half is looked up too.
+//!
+//! Measured on 1M real row-major codes (Emerald Rapids): 0.70 to 0.82 ns a code, 4.7 to 5.6 times as fast as `scalar`, 1.1 to
+//! 1.3 times just reading them; uniformly random codes 1.2 ns; sorted from far to near 1.1 times `scalar`'s time. Lists below
+//! 2,048 codes gain nothing: a filter's set-up takes as long as scoring them.
 
 use crate::{register, registry::Fidelity};
 
@@ -12,7 +21,7 @@ register! {
     name: "avx512-vbmi",
     summary: "8-bit filter by two vpermi2b a row over blocked codes; candidates scored in f32",
     arch: "x86_64",
-    requires: [Avx512f, Avx512bw, Avx512vbmi],
+    requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 70,
     prepare: kernel::prepare,
@@ -21,13 +30,15 @@ register! {
 
 #[cfg(target_arch = "x86_64")]
 mod kernel {
-    use std::arch::x86_64::*;
+    use std::{arch::x86_64::*, array};
 
     use crate::{
         Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
-        blocks::{BLOCK, Block, BlockedCodes},
+        blocks::{BLOCK, Block, BlockedCodes, lanes},
         filter::Filter,
-        lut::FilterLut,
+        leading::Leading,
+        lut::{FallingLut, FilterLut},
+        probe,
         registry::Scan,
     };
 
@@ -58,40 +69,111 @@ mod kernel {
         unsafe { scan_rows(table, codes, top) }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
         Filter::<NUM_CENTROIDS>::new(table)
             .scan(codes.blocks(), codes.num_vectors(), 0, top, |lut, blocks, from| next_candidates(lut, blocks, from));
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    /// Sub-quantizers that are looked up first; half of them, so that both halves are transposed alike.
+    const LEADING: usize = NUM_SUB_VECTORS / 2;
+    /// Lanes of a block that may pass the leading sub-quantizers before it is worth looking up the others.
+    const FEW: u32 = 8;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan_rows(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
-        let mut filter = Filter::<NUM_CENTROIDS>::new(table);
-        let mut first_id = 0;
-        for rows in codes.as_chunks::<NUM_SUB_VECTORS>().0.chunks(16 * BLOCK) {
-            let blocks = BlockedCodes::new(rows.as_flattened());
-            filter.scan(blocks.blocks(), rows.len(), first_id, top, |lut, blocks, from| {
-                next_candidates(lut, blocks, from)
-            });
-            first_id += rows.len() as u32;
+        let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
+        if rows.len() < probe::SHORT {
+            return probe::score(table, rows, 0, top);
         }
+        let order = Leading::<NUM_SUB_VECTORS>::new(table).sub_quantizers;
+        let mut ordered = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+        ordered.iter_mut().zip(order).for_each(|(row, m)| *row = table[m]);
+        let mut lut = FallingLut::new(&ordered);
+        let [first, second] = *order.as_chunks::<LEADING>().0 else { unreachable!("half and half") };
+        let (first, second) = (columns_of(first), columns_of(second));
+        probe::probe(table, rows, top, |threshold, rows, candidates| {
+            lut.tighten(threshold);
+            let Some(lut) = lut.get() else { return };
+            let [leading, others] = lut.0.as_chunks::<LEADING>().0 else { unreachable!("half and half") };
+            for (at, rows) in rows.chunks(BLOCK).enumerate() {
+                let mut padded = [[0; NUM_SUB_VECTORS]; BLOCK];
+                let block = rows.try_into().unwrap_or_else(|_| {
+                    padded[..rows.len()].copy_from_slice(rows);
+                    &padded
+                });
+                let sum = add_look_ups(_mm512_setzero_si512(), transposed(block, first), leading);
+                let mut near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1));
+                if near.count_ones() > FEW {
+                    let sum = add_look_ups(sum, transposed(block, second), others);
+                    near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1));
+                }
+                candidates.add_lanes(at * BLOCK, near & lanes(rows.len()));
+            }
+        });
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    /// The index for `vpermi2b` that takes some codes of 8 rows, those of one sub-quantizer side by side.
+    fn columns_of(sub_quantizers: [usize; LEADING]) -> __m512i {
+        let index: [u8; BLOCK] = array::from_fn(|at| (at % 8 * NUM_SUB_VECTORS + sub_quantizers[at / 8]) as u8);
+        // SAFETY: `index` has the 64 bytes.
+        unsafe { _mm512_loadu_si512(index.as_ptr().cast()) }
+    }
+
+    /// The codes of each of the sub-quantizers that `columns` names, in the order of the rows.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
+    fn transposed(rows: &[[u8; NUM_SUB_VECTORS]; BLOCK], columns: __m512i) -> [__m512i; LEADING] {
+        let eights: [__m512i; LEADING] = array::from_fn(|at| {
+            let (eight, _) = rows[8 * at..].as_chunks::<4>();
+            // SAFETY: four rows are 64 bytes, and there are eight.
+            let (a, b) =
+                unsafe { (_mm512_loadu_si512(eight[0].as_ptr().cast()), _mm512_loadu_si512(eight[1].as_ptr().cast())) };
+            _mm512_permutex2var_epi8(a, columns, b)
+        });
+        // 8 x 8 numbers of 8 bytes.
+        let [a, b, c, d, e, f, g, h] = eights;
+        let quarter = |a, b, c, d| {
+            let (ab, cd) = (_mm512_unpacklo_epi64(a, b), _mm512_unpacklo_epi64(c, d));
+            let (ab1, cd1) = (_mm512_unpackhi_epi64(a, b), _mm512_unpackhi_epi64(c, d));
+            // columns 0 and 4, 2 and 6, 1 and 5, 3 and 7
+            [
+                _mm512_shuffle_i64x2::<0x88>(ab, cd),
+                _mm512_shuffle_i64x2::<0xdd>(ab, cd),
+                _mm512_shuffle_i64x2::<0x88>(ab1, cd1),
+                _mm512_shuffle_i64x2::<0xdd>(ab1, cd1),
+            ]
+        };
+        let (low, high) = (quarter(a, b, c, d), quarter(e, f, g, h));
+        let even = |at: usize| _mm512_shuffle_i64x2::<0x88>(low[at], high[at]);
+        let odd = |at: usize| _mm512_shuffle_i64x2::<0xdd>(low[at], high[at]);
+        [even(0), even(2), even(1), even(3), odd(0), odd(2), odd(1), odd(3)]
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
+    fn add_look_ups(mut sum: __m512i, codes: [__m512i; LEADING], lut: &[[u8; NUM_CENTROIDS]; LEADING]) -> __m512i {
+        for (codes, entries) in codes.into_iter().zip(lut) {
+            sum = _mm512_adds_epu8(sum, look_up(entries, codes));
+        }
+        sum
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
+    fn look_up(entries: &[u8; NUM_CENTROIDS], codes: __m512i) -> __m512i {
+        // SAFETY: `entries` has four times 64 bytes.
+        let quarter = |at: usize| unsafe { _mm512_loadu_si512(entries.as_ptr().add(64 * at).cast()) };
+        let lower = _mm512_permutex2var_epi8(quarter(0), codes, quarter(1));
+        let upper = _mm512_permutex2var_epi8(quarter(2), codes, quarter(3));
+        _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), lower, upper)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn next_candidates(lut: &FilterLut<NUM_CENTROIDS>, blocks: &[Block], from: usize) -> Option<(usize, u64)> {
         for (at, block) in blocks.iter().enumerate().skip(from) {
             let mut sum = _mm512_setzero_si512();
             for (row, entries) in block.0.iter().zip(&lut.0) {
-                // SAFETY: a row has 64 bytes, `entries` four times as many.
-                let (codes, e0, e1, e2, e3) = unsafe {
-                    let load = |at: *const u8| _mm512_loadu_si512(at.cast());
-                    let entries = entries.as_ptr();
-                    let (e0, e1) = (load(entries), load(entries.add(64)));
-                    (load(row.as_ptr()), e0, e1, load(entries.add(128)), load(entries.add(192)))
-                };
-                let lower = _mm512_permutex2var_epi8(e0, codes, e1);
-                let upper = _mm512_permutex2var_epi8(e2, codes, e3);
-                sum = _mm512_adds_epu8(sum, _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), lower, upper));
+                // SAFETY: a row has 64 bytes.
+                let codes = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
+                sum = _mm512_adds_epu8(sum, look_up(entries, codes));
             }
             let near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1));
             if near != 0 {

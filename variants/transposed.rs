@@ -23,7 +23,6 @@ register! {
     fidelity: Fidelity::Exact,
     rank: 20,
     prepare: prepare,
-    probe: probe,
 }
 
 /// Sub-quantizers that are summed for every code.
@@ -123,16 +122,4 @@ fn sums<const E: usize>(table: &DistanceTable, block: &Block, sub_quantizers: [u
         }
     }
     sums
-}
-
-fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
-    let leading = Leading::<LEADING>::new(table);
-    let mut limit = leading.limit(top.threshold());
-    for (id, row) in codes.as_chunks::<NUM_SUB_VECTORS>().0.iter().enumerate() {
-        let bound = leading.sub_quantizers.iter().fold(0.0, |sum, &m| sum + table[m][usize::from(row[m])]);
-        if bound <= limit {
-            top.push(id as u32, (0..NUM_SUB_VECTORS).fold(0.0, |sum, m| sum + table[m][usize::from(row[m])]));
-            limit = leading.limit(top.threshold());
-        }
-    }
 }

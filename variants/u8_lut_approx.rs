@@ -5,7 +5,9 @@
 //! distance to the k-th of the first codes, which is fine enough that the recall stays.
 
 use crate::{
-    Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap, register,
+    Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
+    probe::score,
+    register,
     registry::{Fidelity, Scan},
 };
 
@@ -45,10 +47,12 @@ impl Scan for U8Lut {
 fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
     let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
     let (sample, rest) = rows.split_at(rows.len().min(SAMPLE.max(top.k())));
-    for (id, row) in sample.iter().enumerate() {
-        top.push(id as u32, row.iter().zip(table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]));
-    }
+    score(table, sample, 0, top);
     let lut = Lut::new(table, top.threshold());
+    if !lut.base.is_finite() {
+        // There are no steps above an infinite minimum.
+        return score(table, rest, sample.len() as u32, top);
+    }
     let mut limit = lut.steps(top.threshold());
     for (row, id) in rest.iter().zip(sample.len() as u32..) {
         let sum =

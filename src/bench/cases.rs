@@ -236,7 +236,7 @@ fn extremes() -> Vec<Case> {
 /// Tables that come from no query: negative entries as an inner product has, infinite ones, the whole range of f32.
 fn tables() -> Vec<Case> {
     type Entry = fn(&mut ChaCha8Rng, usize, usize) -> f32;
-    let kinds: [(&str, Entry); 12] = [
+    let kinds: [(&str, Entry); 14] = [
         ("uniform", |rng, _, _| rng.random_range(0.0..1.0)),
         ("negative", |rng, _, _| rng.random_range(-1000.0..-1.0)),
         ("of both signs", |rng, _, _| rng.random_range(-1.0..1.0)),
@@ -248,11 +248,16 @@ fn tables() -> Vec<Case> {
         ("infinite here and there", |rng, _, _| if rng.random_bool(0.05) { f32::INFINITY } else { rng.random() }),
         ("infinite in one row", |rng, m, _| if m == 5 { f32::INFINITY } else { rng.random() }),
         ("infinite", |_, _, _| f32::INFINITY),
+        ("-inf here and there", |rng, _, _| if rng.random_bool(0.05) { f32::NEG_INFINITY } else { rng.random() }),
+        ("-inf once", |rng, m, k| if (m, k) == (7, 7) { f32::NEG_INFINITY } else { rng.random_range(-1.0..1.0) }),
         ("whole numbers", |rng, _, k| (k % 4) as f32 + rng.random_range(0..2) as f32),
     ];
     let mut cases = Vec::new();
     for (kind, entry) in kinds {
-        for n in [1, 17, 64, 65, 1000] {
+        // Some as long as it takes for what a kernel makes only for long lists.
+        let long =
+            ["uniform", "of both signs", "infinite here and there", "-inf once"].contains(&kind).then_some(70_001);
+        for n in [1, 17, 64, 65, 1000, 2500].into_iter().chain(long) {
             let rng = &mut rng(n + 60);
             let mut table = || from_fn(|m| from_fn(|k| entry(rng, m, k)));
             let tables = vec![table(), table()];

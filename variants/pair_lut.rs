@@ -1,0 +1,189 @@
+//! Row-major codes, portable: one look-up for two neighbouring sub-quantizers, candidates gathered without a branch.
+//!
+//! Loads limit the plain loop: a code and a table entry for each sub-quantizer. Two neighbouring codes are one 16-bit load, and
+//! a table of their 65,536 pairs, made from the [lower bounds](crate::lut) of the query, is one more: four loads bound a
+//! code's distance by the two pairs that tell most for the query. What passes (about one code in ten) is looked up in two
+//! pairs more, and what is left (one in two hundred) is scored.
+//!
+//! 15 instructions a code, none of them a branch that depends on it. A pair table is 64 KB, more than L1 holds, so about half of
+//! the look-ups come from L2, and those limit it. Making the tables pays from about 64,000 codes on; shorter lists, and the
+//! first codes of every list, are filtered by the [leading](crate::leading) sub-quantizers in f32.
+//!
+//! Measured on 1M real codes (Emerald Rapids): 1.5 ns a code, 2.6 times as fast as `scalar`, 2 to 2.7 times just reading them;
+//! uniformly random codes 3.4 ns, 1.1 times as fast; sorted from far to near 1.1 times `scalar`'s time.
+
+use crate::{
+    Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
+    leading::{self, Leading},
+    lut::{FilterLut, FilterTable, LIMIT},
+    probe::{self, Candidates, Row},
+    register,
+    registry::{Fidelity, Scan},
+};
+
+register! {
+    name: "pair-lut",
+    summary: "row-major codes, portable: a look-up for two sub-quantizers at once, candidates scored in f32",
+    requires: [],
+    fidelity: Fidelity::Exact,
+    rank: 30,
+    prepare: prepare,
+    probe: probe,
+}
+
+/// Codes in a list from which on tables of pairs pay.
+const LONG: usize = 1 << 16;
+/// Codes that are filtered without them first, so that the threshold falls little afterwards.
+const BEFORE_PAIRS: usize = 1 << 12;
+/// Sub-quantizers that are summed in f32, where there are no tables of pairs.
+const LEADING: usize = 5;
+/// Pairs that are looked up for every code.
+const FIRST_PAIRS: usize = 2;
+/// Pairs that are looked up for what those let pass.
+const PAIRS: usize = 4;
+
+#[derive(Clone)]
+struct PairLut {
+    codebook: Codebook,
+    codes: Vec<u8>,
+}
+
+fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
+    Ok(Box::new(PairLut { codebook: codebook.clone(), codes: codes.to_vec() }))
+}
+
+impl Scan for PairLut {
+    fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
+        probe(&self.codebook.distance_table(query), &self.codes, top);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.codes.len()
+    }
+}
+
+fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
+    let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
+    if rows.len() < probe::SHORT {
+        return probe::score(table, rows, 0, top);
+    }
+    let leading = Leading::new(table);
+    let entries = leading.sub_quantizers.map(|m| (&table[m], m));
+    let mut pairs = None;
+    let mut to_come = rows.len();
+    let for_pairs = if rows.len() < LONG { 0 } else { rows.len() - BEFORE_PAIRS };
+    probe::probe(table, rows, top, |threshold, rows, candidates| {
+        to_come -= rows.len();
+        if to_come < for_pairs {
+            pairs.get_or_insert_with(|| PairTables::new(table, threshold)).select(threshold, rows, candidates);
+        } else {
+            select_by_leading(leading.limit(threshold), entries, rows, candidates);
+        }
+    });
+}
+
+// The loops over the codes are functions of their own, so that nothing else takes their registers.
+
+#[inline(never)]
+#[expect(clippy::neg_cmp_op_on_partial_ord, reason = "a sum of infinities of both signs tells nothing")]
+fn select_by_leading(
+    limit: f32,
+    entries: [(&[f32; NUM_CENTROIDS], usize); LEADING],
+    rows: &[Row],
+    candidates: &mut Candidates,
+) {
+    candidates.select(rows.iter().map(|row| {
+        let bound = entries.iter().fold(0.0, |sum, &(entries, m)| sum + entries[usize::from(row[m % NUM_SUB_VECTORS])]);
+        !(bound > limit)
+    }));
+}
+
+#[inline(never)]
+fn select_by_pairs(limit: u32, tables: [(&PairTable, usize); FIRST_PAIRS], rows: &[Row], candidates: &mut Candidates) {
+    candidates.select(rows.iter().map(|row| sum_of_pairs(tables, row) <= limit));
+}
+
+#[inline(never)]
+fn retain_by_pairs(limit: u32, tables: [(&PairTable, usize); PAIRS], rows: &[Row], candidates: &mut Candidates) {
+    candidates.retain(|place| sum_of_pairs(tables, &rows[place]) <= limit);
+}
+
+#[inline(always)]
+fn sum_of_pairs<const P: usize>(tables: [(&PairTable, usize); P], row: &Row) -> u32 {
+    tables.iter().fold(0, |sum, &(table, m)| {
+        let m = m.min(NUM_SUB_VECTORS - 2);
+        // Copied as an array, which is one load; `[row[m], row[m + 1]]` is two.
+        let codes = u16::from_le_bytes(row[m..m + 2].try_into().expect("two codes"));
+        sum + u32::from(table[usize::from(codes)])
+    })
+}
+
+/// By two codes, the first one in the low byte.
+type PairTable = [u8; NUM_CENTROIDS * NUM_CENTROIDS];
+
+/// The bounds of one query for two neighbouring codes at once.
+struct PairTables {
+    bounds: FilterTable<NUM_CENTROIDS>,
+    quantized_for: f32,
+    /// The first sub-quantizer of each pair.
+    pairs: [usize; PAIRS],
+    tables: Box<[PairTable]>,
+}
+
+impl PairTables {
+    fn new(table: &DistanceTable, threshold: f32) -> Self {
+        let mut this = PairTables {
+            bounds: FilterTable::new(table),
+            quantized_for: threshold,
+            pairs: telling_pairs(table),
+            tables: vec![[0; NUM_CENTROIDS * NUM_CENTROIDS]; PAIRS].into_boxed_slice(),
+        };
+        this.quantize(threshold);
+        this
+    }
+
+    fn quantize(&mut self, threshold: f32) {
+        let mut lut = FilterLut([[0; NUM_CENTROIDS]; NUM_SUB_VECTORS]);
+        self.bounds.quantize(threshold, &mut lut);
+        self.quantized_for = threshold;
+        for (table, first) in self.tables.iter_mut().zip(self.pairs) {
+            let (low, high) = (&lut.0[first], &lut.0[first + 1]);
+            for (sums, &high) in table.as_chunks_mut::<NUM_CENTROIDS>().0.iter_mut().zip(high) {
+                for (sum, low) in sums.iter_mut().zip(low) {
+                    *sum = low.saturating_add(high);
+                }
+            }
+        }
+    }
+
+    fn select(&mut self, threshold: f32, rows: &[Row], candidates: &mut Candidates) {
+        /// The limit below which the steps have become too coarse.
+        const COARSE: u8 = LIMIT / 2;
+        let mut limit = self.bounds.limit(threshold, self.quantized_for);
+        if limit < COARSE {
+            self.quantize(threshold);
+            limit = LIMIT;
+        }
+        let tables: [_; PAIRS] = std::array::from_fn(|pair| (&self.tables[pair], self.pairs[pair]));
+        let [first, second, ..] = tables;
+        select_by_pairs(limit.into(), [first, second], rows, candidates);
+        retain_by_pairs(limit.into(), tables, rows, candidates);
+    }
+}
+
+/// The disjoint pairs of neighbouring sub-quantizers that tell most, by the first of each, the best one first.
+fn telling_pairs(table: &DistanceTable) -> [usize; PAIRS] {
+    let spreads = leading::spreads(table);
+    let spread = |first: usize| spreads[first] + spreads[first + 1];
+    let mut order: [usize; NUM_SUB_VECTORS - 1] = std::array::from_fn(|first| first);
+    order.sort_unstable_by(|&a, &b| spread(b).total_cmp(&spread(a)));
+    let mut pairs = [usize::MAX / 2; PAIRS];
+    let mut disjoint = 0;
+    for first in order {
+        if disjoint < PAIRS && pairs.iter().all(|pair| pair.abs_diff(first) > 1) {
+            pairs[disjoint] = first;
+            disjoint += 1;
+        }
+    }
+    pairs
+}
