@@ -150,6 +150,11 @@ impl<const G: usize> FilterTable<G> {
     /// Writes the LUT for `threshold`, the largest distance that still counts. An infinite one gives zeros: all may pass.
     #[inline(always)]
     pub fn quantize(&self, threshold: f32, lut: &mut FilterLut<G>) {
+        if threshold == f32::INFINITY {
+            // Not by a scale of 0, which makes NaN of what is infinite.
+            lut.0 = [[0; G]; NUM_SUB_VECTORS];
+            return;
+        }
         let scale = self.scale(threshold);
         for (groups, row) in self.minima.0.iter().zip(&mut lut.0) {
             for (group, entry) in groups.iter().zip(row) {
@@ -161,11 +166,9 @@ impl<const G: usize> FilterTable<G> {
         }
     }
 
-    /// `LIMIT` over the [`span`](Self::span).
+    /// `LIMIT` over the [`span`](Self::span) of a `threshold` below `+inf`. Never NaN: a span of NaN, as `-inf` has, is the
+    /// smallest one.
     fn scale(&self, threshold: f32) -> f32 {
-        if threshold == f32::INFINITY {
-            return 0.0;
-        }
         // A code can lie below the sum of the minima by rounding only, hence not below 0; and a scale that is too small only
         // filters less, hence the cap.
         (f64::from(LIMIT) * (1.0 - ROUNDING) / self.span(threshold).max(f64::MIN_POSITIVE)).min(f64::from(f32::MAX))
@@ -190,5 +193,40 @@ impl<const G: usize> FilterTable<G> {
         const STEP: f64 = 0.95;
         let above = |threshold: f32| f64::from(threshold) - self.base;
         threshold < before && (before == f32::INFINITY || above(threshold) < STEP * above(before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn largest_sum(table: &DistanceTable, threshold: f32) -> u32 {
+        let mut lut = FilterLut([[255; NUM_CENTROIDS]; NUM_SUB_VECTORS]);
+        FilterTable::new(table).quantize(threshold, &mut lut);
+        lut.0.iter().map(|row| u32::from(*row.iter().max().expect("entries"))).sum()
+    }
+
+    #[test]
+    fn all_may_pass_an_infinite_threshold() {
+        let mut table = [[1.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+        table[3][4] = f32::INFINITY;
+        table[5] = [f32::INFINITY; NUM_CENTROIDS];
+        assert_eq!(largest_sum(&table, f32::INFINITY), 0);
+    }
+
+    #[test]
+    fn all_may_pass_where_an_entry_is_negative_infinity() {
+        let mut table = [[1.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+        table[3][4] = f32::NEG_INFINITY;
+        table[5][6] = -1e30;
+        table[7][8] = 1e30;
+        for threshold in [f32::NEG_INFINITY, -1.0, 0.0, 1e30] {
+            assert_eq!(largest_sum(&table, threshold), 0, "{threshold}");
+        }
+        let mut lut = FallingLut::<NUM_CENTROIDS>::new(&table);
+        lut.tighten(0.0);
+        lut.tighten(f32::NEG_INFINITY);
+        let sums = lut.get().expect("a threshold").0.iter().map(|row| u32::from(*row.iter().max().expect("entries")));
+        assert!(sums.sum::<u32>() <= u32::from(LIMIT));
     }
 }

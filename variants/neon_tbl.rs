@@ -132,8 +132,8 @@ mod kernel {
             for _ in 0..200 {
                 let block = Block(std::array::from_fn(|_| std::array::from_fn(|_| random.next().unwrap() as u8)));
                 let expected = (0..BLOCK).fold(0, |mask, lane| {
-                    let sum =
-                        (0..16).fold(0u8, |sum, m| sum.saturating_add(lut.0[m][usize::from(block.0[m][lane]) % GROUPS]));
+                    let sum = (0..16)
+                        .fold(0u8, |sum, m| sum.saturating_add(lut.0[m][usize::from(block.0[m][lane]) % GROUPS]));
                     mask | u64::from(sum != 255) << lane
                 });
                 // SAFETY: NEON is part of every aarch64 that std runs on.
