@@ -67,7 +67,7 @@ fn probe(criterion: &mut Criterion) {
 fn neighbours(criterion: &mut Criterion) {
     let rng = &mut ChaCha8Rng::seed_from_u64(4);
     let codebook = Codebook::new(&floats(rng, NUM_CENTROIDS * DIM)).expect("finite centroids");
-    let variant = registry::select(None).expect("a variant");
+    let variant = registry::select(None, NUM_VECTORS).expect("a variant");
     let scanner = variant.prepare(&codebook, &clustered_codes(rng)).expect("prepared codes");
     let queries: Vec<Vec<f32>> = (0..16).map(|_| floats(rng, DIM)).collect();
 

@@ -17,12 +17,23 @@ impl Block {
     /// Transposes up to [`BLOCK`] row-major codes; the lanes beyond them are zero.
     pub fn from_rows(rows: &[[u8; NUM_SUB_VECTORS]]) -> Block {
         let mut block = Block([[0; BLOCK]; NUM_SUB_VECTORS]);
-        for (lane, row) in rows.iter().enumerate() {
-            for (m, &code) in row.iter().enumerate() {
-                block.0[m][lane] = code;
-            }
+        let (squares, rest) = rows.as_chunks();
+        for (at, square) in squares.iter().enumerate() {
+            block.put(at, square);
+        }
+        if !rest.is_empty() {
+            let mut square = [[0; NUM_SUB_VECTORS]; 16];
+            square[..rest.len()].copy_from_slice(rest);
+            block.put(squares.len(), &square);
         }
         block
+    }
+
+    /// Overwrites 16 lanes, those from `16 * at` on.
+    fn put(&mut self, at: usize, square: &[[u8; NUM_SUB_VECTORS]; 16]) {
+        for (row, codes) in self.0.iter_mut().zip(transposed(square)) {
+            row.as_chunks_mut::<16>().0[at] = codes;
+        }
     }
 
     /// The distances of some lanes' codes: the table entries summed over the sub-quantizers in order.
@@ -56,6 +67,21 @@ impl Block {
             }
         }
     }
+}
+
+/// Rows become columns: interleaving the first half of the rows with the second does it in four rounds, and the compiler has
+/// instructions for interleaving (`punpcklbw`, `zip1`).
+fn transposed(square: &[[u8; 16]; 16]) -> [[u8; 16]; 16] {
+    let interleave = |rows: &[[u8; 16]; 16]| -> [[u8; 16]; 16] {
+        let mut interleaved = [[0; 16]; 16];
+        for (i, pair) in interleaved.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            for (j, both) in pair.as_flattened_mut().as_chunks_mut().0.iter_mut().enumerate() {
+                *both = [rows[i][j], rows[i + 8][j]];
+            }
+        }
+        interleaved
+    };
+    interleave(&interleave(&interleave(&interleave(square))))
 }
 
 /// A list of codes in blocks, `[ceil(n / 64)][16][64]`. The last block is padded; [`lanes`](BlockedCodes::lanes) tells.
