@@ -1,19 +1,19 @@
 //! An 8-bit exact filter: a LUT of all 256 entries is two `vpermi2b` and a blend.
 //!
 //! `vpermi2b` looks up 64 bytes in 128 entries, so two of them, chosen between by a code's top bit, are the whole table:
-//! no renumbering, and it scans row-major codes that nothing prepared as well, transposing a few blocks at a time in L1.
+//! no renumbering, and it scans row-major codes that nothing prepared as well.
 //!
-//! A row of 64 codes: load, two `vpermi2b` (2 cycles each on Intel's port 5, half a cycle on Zen), `vpmovb2m`, blend,
-//! saturating add; 64 registers of LUT don't fit, so four loads from L1 a row besides. The shuffle port limits it.
+//! A row of 64 codes: load, two `vpermi2b` (port 5 on Intel), `vpmovb2m`, blend, saturating add; 64 registers of LUT don't
+//! fit, so four loads from L1 a row besides. The shuffle port limits it.
 //!
 //! Row-major codes are transposed in registers, but only half of them: the eight sub-quantizers that tell most for the query.
 //! `vpermi2b` takes those of 8 rows into one register, whatever places they have, and 24 shuffles of 8-byte numbers turn 64
-//! rows into eight registers: 32 shuffles for 64 codes, where all sixteen would take 64. About one code in a hundred passes and
-//! is scored. Where many pass, the block's other half is looked up too.
+//! rows into eight registers: 32 shuffles for 64 codes, where all sixteen would take 64. Fewer than one code in a hundred
+//! pass and are scored. Where many pass, the block's other half is looked up too.
 //!
-//! Measured on 1M real row-major codes (Emerald Rapids): 0.70 to 0.82 ns a code, 4.7 to 5.6 times as fast as `scalar`, 1.1 to
-//! 1.3 times just reading them; uniformly random codes 1.2 ns; sorted from far to near 1.1 times `scalar`'s time. Lists below
-//! 2,048 codes gain nothing: a filter's set-up takes as long as scoring them.
+//! Measured on 1M real row-major codes (Intel Xeon, 2 MB of L2): 0.65 to 0.82 ns a code, 4.7 to 5.2 times as fast as
+//! `scalar`, 1.2 to 1.5 times just reading the same pages; uniformly random codes 1.2 ns; sorted from far to near 1.1 times
+//! `scalar`'s time. Lists below 2,048 codes gain nothing: a filter's set-up takes as long as scoring them.
 
 use crate::{register, registry::Fidelity};
 
