@@ -4,7 +4,7 @@
 //! scored while the stretch is in L1. Where it finds too much, it is left out for a while: data that defeats it (uniform
 //! codes, or the nearest ones last) then costs little more than scoring everything.
 
-use crate::{DistanceTable, NUM_SUB_VECTORS, TopKHeap, blocks::BLOCK};
+use crate::{DistanceTable, NUM_SUB_VECTORS, TopKHeap, blocks::BLOCK, table::distance};
 
 /// A row-major code.
 pub type Row = [u8; NUM_SUB_VECTORS];
@@ -96,7 +96,7 @@ pub fn probe(table: &DistanceTable, rows: &[Row], top: &mut TopKHeap, mut find: 
             found.count = 0;
             find(threshold, stretch, &mut found);
             for &place in found.places() {
-                top.push(at as u32 + place, distance(table, &stretch[place as usize]));
+                top.push(at as u32 + place, distance(&stretch[place as usize], table));
             }
             if found.count > stretch.len() / 2 {
                 unfiltered = UNFILTERED;
@@ -113,11 +113,6 @@ pub fn probe(table: &DistanceTable, rows: &[Row], top: &mut TopKHeap, mut find: 
 #[inline(always)]
 pub fn score(table: &DistanceTable, rows: &[Row], first_id: u32, top: &mut TopKHeap) {
     for (row, id) in rows.iter().zip(first_id..) {
-        top.push(id, distance(table, row));
+        top.push(id, distance(row, table));
     }
-}
-
-#[inline(always)]
-fn distance(table: &DistanceTable, row: &Row) -> f32 {
-    row.iter().zip(table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)])
 }
