@@ -30,6 +30,7 @@
 pub mod bench;
 pub mod blocks;
 pub mod byte_vector;
+pub mod candidates;
 pub mod cpu;
 mod error;
 pub mod filter;

@@ -7,6 +7,7 @@
 use crate::{
     Codebook, DIM, DistanceTable, NUM_SUB_VECTORS, TopKHeap,
     blocks::{BLOCK, lanes},
+    candidates::{Candidates, MAX_CANDIDATES},
     grouping,
     lut::{FallingLut, FilterLut},
     memory::{HugeVec, prefetch},
@@ -46,18 +47,16 @@ pub struct NibbleCodes {
 }
 
 /// What a kernel does: for each block the lanes that may be near, as bits. Lanes of padding may be set.
-pub trait Candidates: Fn(&FilterLut<GROUPS>, &[NibbleBlock], &mut [u64]) {}
-impl<F: Fn(&FilterLut<GROUPS>, &[NibbleBlock], &mut [u64])> Candidates for F {}
+pub trait FindCandidates: Fn(&FilterLut<GROUPS>, &[NibbleBlock], &mut [u64]) {}
+impl<F: Fn(&FilterLut<GROUPS>, &[NibbleBlock], &mut [u64])> FindCandidates for F {}
 
 /// Blocks between two looks at the threshold: enough to hide the cache misses of what is scored, few enough for L1.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = MAX_CANDIDATES / BLOCK;
 /// The block from which on the codes are too many to lie in a near cache.
 const PREFETCH_FROM: usize = 256;
 /// Stretches that are scored without a filter once one has let most codes pass, so that it costs next to nothing on data
 /// that defeats it.
 const UNFILTERED: usize = 8;
-/// Ids that are written without asking whether there are as many.
-const UNCONDITIONAL: usize = 4;
 
 impl NibbleCodes {
     /// Renumbers row-major `codes` `[n][16]` and their codebook.
@@ -78,10 +77,10 @@ impl NibbleCodes {
 
     /// Offers to `top` what `candidates` lets through.
     #[inline(always)]
-    pub fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap, candidates: impl Candidates) {
+    pub fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap, candidates: impl FindCandidates) {
         let table = &self.codebook.distance_table(query);
         let mut lut = FallingLut::new(table);
-        let mut waiting = Waiting { ids: [0; AT_ONCE * BLOCK + UNCONDITIONAL], count: 0 };
+        let mut waiting = Candidates::new();
         let mut unfiltered = 0;
         let mut at = 0;
         while at < self.blocks.len() {
@@ -94,18 +93,18 @@ impl NibbleCodes {
                 let mut near = [0; AT_ONCE];
                 candidates(lut, blocks, &mut near[..blocks.len()]);
                 // Those of the stretch before have arrived in L1 by now.
-                waiting.score(&self.rows, table, top);
+                score(&mut waiting, &self.rows, table, top);
                 for (block, &near) in near[..blocks.len()].iter().enumerate() {
                     let first = (at + block) * BLOCK;
-                    waiting.add(first, near & lanes(self.rows.len() - first));
+                    waiting.add_lanes(first, near & lanes(self.rows.len() - first));
                 }
-                if waiting.count > AT_ONCE * BLOCK / 2 {
+                if waiting.places().len() > MAX_CANDIDATES / 2 {
                     unfiltered = UNFILTERED;
                 }
                 if at < PREFETCH_FROM {
-                    waiting.score(&self.rows, table, top);
+                    score(&mut waiting, &self.rows, table, top);
                 } else {
-                    waiting.prefetch(&self.rows);
+                    waiting.places().iter().for_each(|&id| prefetch(&self.rows[id as usize]));
                 }
             } else {
                 let first = at * BLOCK;
@@ -116,42 +115,14 @@ impl NibbleCodes {
             }
             at += blocks.len();
         }
-        waiting.score(&self.rows, table, top);
+        score(&mut waiting, &self.rows, table, top);
     }
 }
 
-/// Candidates on the way from memory.
-struct Waiting {
-    ids: [u32; AT_ONCE * BLOCK + UNCONDITIONAL],
-    count: usize,
-}
-
-impl Waiting {
-    /// Adds the ids from `first` on whose bit is set in `lanes`.
-    #[inline(always)]
-    fn add(&mut self, first: usize, mut lanes: u64) {
-        let end = self.count + lanes.count_ones() as usize;
-        while self.count < end {
-            // A few at a time, needed or not: how many there are is hard to predict, that they are few is easy.
-            for id in &mut self.ids[self.count..][..UNCONDITIONAL] {
-                *id = first as u32 + lanes.trailing_zeros();
-                lanes &= lanes.wrapping_sub(1);
-            }
-            self.count = end.min(self.count + UNCONDITIONAL);
-        }
+#[inline(always)]
+fn score(waiting: &mut Candidates, rows: &[[u8; NUM_SUB_VECTORS]], table: &DistanceTable, top: &mut TopKHeap) {
+    for &id in waiting.places() {
+        top.push(id, distance(&rows[id as usize], table));
     }
-
-    #[inline(always)]
-    fn prefetch(&self, rows: &[[u8; NUM_SUB_VECTORS]]) {
-        for &id in &self.ids[..self.count] {
-            prefetch(&rows[id as usize]);
-        }
-    }
-
-    #[inline(always)]
-    fn score(&mut self, rows: &[[u8; NUM_SUB_VECTORS]], table: &DistanceTable, top: &mut TopKHeap) {
-        for &id in &self.ids[..std::mem::take(&mut self.count)] {
-            top.push(id, distance(&rows[id as usize], table));
-        }
-    }
+    waiting.clear();
 }

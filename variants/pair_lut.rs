@@ -16,9 +16,10 @@
 
 use crate::{
     Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
+    candidates::Candidates,
     leading::{self, Leading},
     lut::{FilterLut, FilterTable, LIMIT},
-    probe::{self, Candidates, Row},
+    probe::{self, Row},
     register,
     registry::{Fidelity, Scan},
 };

@@ -1,0 +1,70 @@
+//! Codes that a filter let pass, until they are scored: gathered without branches that depend on the codes.
+
+/// As many as there can be.
+pub const MAX_CANDIDATES: usize = 1024;
+/// Places that are written without asking whether there are as many.
+const UNCONDITIONAL: usize = 4;
+
+/// Places of codes in a list or a piece of one.
+#[derive(Debug)]
+pub struct Candidates {
+    places: [u32; MAX_CANDIDATES + UNCONDITIONAL],
+    count: usize,
+}
+
+impl Candidates {
+    /// None yet.
+    #[expect(clippy::new_without_default, reason = "scratch space of a scan")]
+    pub fn new() -> Self {
+        Candidates { places: [0; MAX_CANDIDATES + UNCONDITIONAL], count: 0 }
+    }
+
+    /// Those that were added, in the order in which they were.
+    pub fn places(&self) -> &[u32] {
+        &self.places[..self.count]
+    }
+
+    /// None any more.
+    pub fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    /// Makes them the places of what is `near`, without a branch, of [`MAX_CANDIDATES`] at most.
+    #[inline(always)]
+    pub fn select(&mut self, near: impl ExactSizeIterator<Item = bool>) {
+        assert!(near.len() <= MAX_CANDIDATES);
+        // In a register, which `self.count` could not be next to the writes.
+        let mut count = 0;
+        for (place, near) in near.enumerate() {
+            self.places[count] = place as u32;
+            count += usize::from(near);
+        }
+        self.count = count;
+    }
+
+    /// Keeps those that are `near`, without a branch.
+    #[inline(always)]
+    pub fn retain(&mut self, near: impl Fn(usize) -> bool) {
+        let mut count = 0;
+        for at in 0..self.count {
+            let place = self.places[at];
+            self.places[count] = place;
+            count += usize::from(near(place as usize));
+        }
+        self.count = count;
+    }
+
+    /// Adds the places from `first` on whose bit is set in `lanes`.
+    #[inline(always)]
+    pub fn add_lanes(&mut self, first: usize, mut lanes: u64) {
+        let end = self.count + lanes.count_ones() as usize;
+        while self.count < end {
+            // A few at a time, needed or not: how many there are is hard to predict, that they are few is easy.
+            for place in &mut self.places[self.count..][..UNCONDITIONAL] {
+                *place = first as u32 + lanes.trailing_zeros();
+                lanes &= lanes.wrapping_sub(1);
+            }
+            self.count = end.min(self.count + UNCONDITIONAL);
+        }
+    }
+}
