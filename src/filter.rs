@@ -5,8 +5,9 @@
 //! filter tightens.
 
 use crate::{
-    DistanceTable, TopKHeap,
+    Codebook, DIM, DistanceTable, TopKHeap,
     blocks::{self, BLOCK, Block, BlockedCodes},
+    grouping,
     lut::{FallingLut, FilterLut},
 };
 
@@ -53,24 +54,58 @@ impl<'a, const G: usize> Filter<'a, G> {
     }
 }
 
-/// Blocks that several queries scan one after the other: half of a near cache.
+/// A list of blocked codes, under new numbers whose low bits name groups of similar centroids.
+#[derive(Clone)]
+pub struct GroupedCodes {
+    codebook: Codebook,
+    codes: BlockedCodes,
+}
+
+/// Blocks that the queries of a batch scan one after the other: as many as L1 holds.
 const TILE: usize = 32;
 
-/// Scans `codes` for several queries, tile by tile, so that each tile comes from memory once for all of them.
-#[inline(always)]
-pub fn scan_batch<const G: usize>(
-    tables: &[DistanceTable],
-    codes: &BlockedCodes,
-    tops: &mut [TopKHeap],
-    next_candidates: impl NextCandidates<G>,
-) {
-    let mut filters: Vec<_> = tables.iter().map(Filter::new).collect();
-    let mut first = 0;
-    for tile in codes.blocks().chunks(TILE) {
-        let num_vectors = (codes.num_vectors() - first).min(TILE * BLOCK);
-        for (filter, top) in filters.iter_mut().zip(&mut *tops) {
-            filter.scan(tile, num_vectors, first as u32, top, &next_candidates);
+impl GroupedCodes {
+    /// Renumbers row-major `codes` `[n][16]` and their codebook.
+    pub fn new(codebook: &Codebook, codes: &[u8]) -> GroupedCodes {
+        let order = grouping::similar_centroids_together(codebook);
+        let codes = BlockedCodes::relabelled(codes, &grouping::inverse(&order));
+        GroupedCodes { codebook: codebook.reordered(&order), codes }
+    }
+
+    /// Bytes that the list holds.
+    pub fn memory_bytes(&self) -> usize {
+        self.codes.memory_bytes()
+    }
+
+    /// Offers to `top` what can be near `query`.
+    #[inline(always)]
+    pub fn scan<const G: usize>(
+        &self,
+        query: &[f32; DIM],
+        top: &mut TopKHeap,
+        next_candidates: impl NextCandidates<G>,
+    ) {
+        let table = self.codebook.distance_table(query);
+        Filter::new(&table).scan(self.codes.blocks(), self.codes.num_vectors(), 0, top, next_candidates);
+    }
+
+    /// [`scan`](GroupedCodes::scan) for several queries, tile by tile: each comes from memory once for all of them.
+    #[inline(always)]
+    pub fn scan_batch<const G: usize>(
+        &self,
+        queries: &[[f32; DIM]],
+        tops: &mut [TopKHeap],
+        next_candidates: impl NextCandidates<G>,
+    ) {
+        let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
+        let mut filters: Vec<_> = tables.iter().map(Filter::new).collect();
+        let mut first = 0;
+        for tile in self.codes.blocks().chunks(TILE) {
+            let num_vectors = (self.codes.num_vectors() - first).min(TILE * BLOCK);
+            for (filter, top) in filters.iter_mut().zip(&mut *tops) {
+                filter.scan(tile, num_vectors, first as u32, top, &next_candidates);
+            }
+            first += num_vectors;
         }
-        first += num_vectors;
     }
 }

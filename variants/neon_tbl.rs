@@ -28,47 +28,41 @@ register! {
 mod kernel {
     use std::arch::aarch64::*;
 
-    use crate::{
-        Codebook, DIM, Error, TopKHeap,
-        blocks::{Block, BlockedCodes},
-        filter::Filter,
-        grouping,
-        lut::FilterLut,
-        registry::Scan,
-    };
+    use crate::{Codebook, DIM, Error, TopKHeap, blocks::Block, filter::GroupedCodes, lut::FilterLut, registry::Scan};
 
     const GROUPS: usize = 64;
 
     #[derive(Clone)]
-    struct NeonTbl {
-        codebook: Codebook,
-        codes: BlockedCodes,
-    }
+    struct NeonTbl(GroupedCodes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        let order = grouping::similar_centroids_together(codebook);
-        let codes = BlockedCodes::relabelled(codes, &grouping::inverse(&order));
-        Ok(Box::new(NeonTbl { codebook: codebook.reordered(&order), codes }))
+        Ok(Box::new(NeonTbl(GroupedCodes::new(codebook, codes))))
     }
 
     impl Scan for NeonTbl {
         fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
             // SAFETY: the registry prepares this variant only where the CPU has NEON.
-            unsafe { scan(self, query, top) }
+            unsafe { scan(&self.0, query, top) }
+        }
+
+        fn scan_batch(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
+            // SAFETY: as above.
+            unsafe { scan_batch(&self.0, queries, tops) }
         }
 
         fn memory_bytes(&self) -> usize {
-            self.codes.memory_bytes()
+            self.0.memory_bytes()
         }
     }
 
     #[target_feature(enable = "neon")]
-    fn scan(list: &NeonTbl, query: &[f32; DIM], top: &mut TopKHeap) {
-        let table = list.codebook.distance_table(query);
-        let mut filter = Filter::<GROUPS>::new(&table);
-        filter.scan(list.codes.blocks(), list.codes.num_vectors(), 0, top, |lut, blocks, from| {
-            next_candidates(lut, blocks, from)
-        });
+    fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
+        codes.scan(query, top, |lut, blocks, from| next_candidates(lut, blocks, from));
+    }
+
+    #[target_feature(enable = "neon")]
+    fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
+        codes.scan_batch(queries, tops, |lut, blocks, from| next_candidates(lut, blocks, from));
     }
 
     #[target_feature(enable = "neon")]
