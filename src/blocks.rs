@@ -3,7 +3,10 @@
 //! The layout that byte shuffles want, from Faiss's and ScaNN's 4-bit fast scan: one load brings the codes of one
 //! sub-quantizer for a whole block, and a row is one cache line.
 
-use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap, memory::HugeVec};
+use crate::{
+    DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
+    memory::{HugeVec, Plain},
+};
 
 /// Vectors in a block.
 pub const BLOCK: usize = 64;
@@ -12,6 +15,9 @@ pub const BLOCK: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Block(pub [[u8; BLOCK]; NUM_SUB_VECTORS]);
+
+// SAFETY: an array of bytes.
+unsafe impl Plain for Block {}
 
 impl Block {
     /// Transposes up to [`BLOCK`] row-major codes; the lanes beyond them are zero.

@@ -11,8 +11,6 @@ use std::{
     slice,
 };
 
-use crate::{blocks::Block, nibbles::NibbleBlock};
-
 /// The size of a huge page on x86-64, and on aarch64 with pages of 4 KiB.
 pub const HUGE_PAGE: usize = 2 << 20;
 /// What every [`HugeVec`] is aligned to at least: a cache line, which is also the widest vector.
@@ -32,10 +30,6 @@ unsafe impl Plain for u16 {}
 unsafe impl Plain for u32 {}
 // SAFETY: as above.
 unsafe impl Plain for f32 {}
-// SAFETY: an array of bytes.
-unsafe impl Plain for Block {}
-// SAFETY: an array of bytes.
-unsafe impl Plain for NibbleBlock {}
 // SAFETY: zeros are a value of every element, and no element owns anything.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
@@ -151,6 +145,7 @@ pub fn prefetch<T>(at: &T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::Block;
 
     #[test]
     fn it_is_zero_aligned_and_as_long_as_asked() {

@@ -10,7 +10,7 @@ use crate::{
     candidates::{Candidates, MAX_CANDIDATES},
     grouping,
     lut::{FallingLut, FilterLut},
-    memory::{HugeVec, prefetch},
+    memory::{HugeVec, Plain, prefetch},
     table::distance,
 };
 
@@ -24,6 +24,9 @@ pub const PAIRS: usize = NUM_SUB_VECTORS / 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct NibbleBlock(pub [[u8; BLOCK]; PAIRS]);
+
+// SAFETY: an array of bytes.
+unsafe impl Plain for NibbleBlock {}
 
 impl NibbleBlock {
     /// Takes the nibbles of up to [`BLOCK`] row-major codes; the lanes beyond them are zero.

@@ -1,93 +1,17 @@
-//! Similar codes together, half a byte each: a scan that skips what cannot win, and reads a fifth of the codes.
-//!
-//! **Order.** Preparation bisects the decoded vectors along their principal direction, again and again, so that blocks of 64
-//! and super-blocks of 4,096 codes hold similar vectors.
-//!
-//! **Lines.** For each super-block and sub-quantizer the 64 groups of four similar centroids are merged into at most
-//! 16 that suit the codes that occur there: what is frequent gets groups of its own, what is rare is lumped together.
-//! A code is then a nibble, and two sub-quantizers are a byte. One line of a super-block is one page, read as a stream.
-//!
-//! **Query.** Once for each super-block, the LUT of 64 group minima of the query becomes one of 16 a sub-quantizer, with the
-//! rows' minima taken off: their sum is a bound of all the codes, which alone rules a fifth of the super-blocks out. The lines
-//! come in the order of what they are expected to add (the LUT weighted by how often each group occurs). Two lines are summed
-//! for all blocks, then line by line for the blocks that still have a lane below 255. The lanes that are left after the last
-//! line are scored in f32 from the row-major codes. Everything that is ruled out is ruled out by a lower bound
-//! ([`lut`](crate::lut)), so the answer is exact.
-//!
-//! **Latency.** What is left to read after the first lines is scattered, so it is prefetched: a block's next line as soon as it
-//! has survived the line before, a candidate's row as soon as it is one.
-//!
-//! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015), the
-//! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
+//! The way of a query through the list.
 
 use std::ops::Range;
 
+use super::{FINE_GROUPS, GROUPS, LINES, MAX_MEMBERS, OrderedCodes, SUPER_BLOCK};
 use crate::{
-    Codebook, DIM, DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TopKHeap,
+    DIM, DistanceTable, NUM_SUB_VECTORS, TopKHeap,
     blocks::{self, BLOCK},
     byte_vector::ByteVector,
-    grouping,
     lut::{FilterLut, FilterTable},
-    memory::{HugeVec, Plain, prefetch},
+    memory::prefetch,
     table::distance,
 };
 
-/// The kernel of a variant: `$vector` is its [`ByteVector`], `$features` what that type needs.
-macro_rules! ordered_kernel {
-    ($arch:literal, $vector:ident, $features:literal) => {
-        #[cfg(target_arch = $arch)]
-        mod kernel {
-            use crate::{Codebook, DIM, Error, TopKHeap, byte_vector::$vector, ordered::OrderedCodes, registry::Scan};
-
-            #[derive(Clone)]
-            struct Ordered(OrderedCodes);
-
-            pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-                Ok(Box::new(Ordered(OrderedCodes::new(codebook, codes))))
-            }
-
-            impl Scan for Ordered {
-                fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-                    // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
-                    unsafe { scan(&self.0, query, top) }
-                }
-
-                fn scan_batch(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-                    // SAFETY: as above.
-                    unsafe { scan_batch(&self.0, queries, tops) }
-                }
-
-                fn memory_bytes(&self) -> usize {
-                    self.0.memory_bytes()
-                }
-            }
-
-            #[target_feature(enable = $features)]
-            fn scan(codes: &OrderedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-                // SAFETY: this function is compiled for the very features.
-                unsafe { codes.scan::<$vector>(query, top) }
-            }
-
-            #[target_feature(enable = $features)]
-            fn scan_batch(codes: &OrderedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-                // SAFETY: as above.
-                unsafe { codes.scan_batch::<$vector>(queries, tops) }
-            }
-        }
-    };
-}
-pub(crate) use ordered_kernel;
-
-/// Vectors in a super-block. Fewer fit the groups better, and cost more LUTs.
-pub const SUPER_BLOCK: usize = 4096;
-/// Bytes of a vector in the lines.
-const LINES: usize = NUM_SUB_VECTORS / 2;
-/// Groups of a sub-quantizer in a super-block: what a nibble can name.
-const GROUPS: usize = 16;
-/// Groups of a sub-quantizer in the whole list.
-const FINE_GROUPS: usize = 64;
-/// Fine groups that one group can merge. Twice the even share lets rare ones be lumped together.
-const MAX_MEMBERS: usize = 2 * FINE_GROUPS / GROUPS;
 /// Lines that are summed for every block before any is dropped.
 const FIRST_LINES: usize = 2;
 /// Super-blocks that come first, since they make the threshold fall; all others come as they lie.
@@ -100,83 +24,7 @@ const UNFILTERED: usize = 8;
 /// Candidates that are gathered before they are scored, so that their rows have time to arrive.
 const MAX_CANDIDATES: usize = 512;
 
-/// A list of codes in the order and layout of this module.
-#[derive(Clone)]
-pub struct OrderedCodes {
-    /// With the centroids renumbered so that the low six bits of a code name its fine group.
-    codebook: Codebook,
-    /// The place in the caller's list of each code here.
-    ids: HugeVec<u32>,
-    /// Row-major renumbered codes.
-    rows: HugeVec<[u8; NUM_SUB_VECTORS]>,
-    lines: HugeVec<Lines>,
-    super_blocks: HugeVec<SuperBlock>,
-    means: Vec<[f32; DIM]>,
-}
-
-/// `[line][lane]`: the groups of sub-quantizers 2·line (low nibble) and 2·line + 1.
-#[derive(Clone)]
-#[repr(C, align(64))]
-struct Lines([[u8; SUPER_BLOCK]; LINES]);
-
-/// How a super-block's groups are made.
-#[derive(Clone)]
-#[repr(C, align(64))]
-struct SuperBlock {
-    /// `[m][place][group]`: the fine groups of each group; a smaller one repeats its last.
-    members: [[[u8; GROUPS]; MAX_MEMBERS]; NUM_SUB_VECTORS],
-    /// `[m][group]`: the share of the super-block's codes in each group, in 255ths.
-    weights: [[u8; GROUPS]; NUM_SUB_VECTORS],
-}
-
-// SAFETY: arrays of bytes.
-unsafe impl Plain for Lines {}
-// SAFETY: arrays of bytes.
-unsafe impl Plain for SuperBlock {}
-
 impl OrderedCodes {
-    /// Orders row-major `codes` `[n][16]`. It takes about a second for a million, on as many threads as there are.
-    pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes {
-        let order = grouping::similar_centroids_together(codebook);
-        let unordered = grouping::renumbered(codes, &grouping::inverse(&order));
-        let codebook = codebook.reordered(&order);
-
-        let mut ids = HugeVec::zeroed(unordered.len());
-        ids.iter_mut().zip(0..).for_each(|(id, n)| *id = n);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        similar_codes_together(&codebook, &unordered, &mut ids, threads);
-        let mut rows = HugeVec::zeroed(ids.len());
-        rows.iter_mut().zip(&*ids).for_each(|(row, &id)| *row = unordered[id as usize]);
-
-        let count = rows.len().div_ceil(SUPER_BLOCK);
-        let mut lines = HugeVec::<Lines>::zeroed(count);
-        let mut super_blocks = HugeVec::<SuperBlock>::zeroed(count);
-        let mut means = vec![[0.0; DIM]; count];
-        let share = count.div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            let parts = lines.chunks_mut(share).zip(super_blocks.chunks_mut(share)).zip(means.chunks_mut(share));
-            for (((lines, super_blocks), means), rows) in parts.zip(rows.chunks(share * SUPER_BLOCK)) {
-                let codebook = &codebook;
-                scope.spawn(move || {
-                    let outputs = lines.iter_mut().zip(super_blocks).zip(means);
-                    for (((lines, super_block), mean), rows) in outputs.zip(rows.chunks(SUPER_BLOCK)) {
-                        fit(codebook, rows, lines, super_block, mean);
-                    }
-                });
-            }
-        });
-        OrderedCodes { codebook, ids, rows, lines, super_blocks, means }
-    }
-
-    /// Bytes that the list holds.
-    pub fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.ids)
-            + size_of_val(&*self.rows)
-            + size_of_val(&*self.lines)
-            + size_of_val(&*self.super_blocks)
-            + size_of_val(self.means.as_slice())
-    }
-
     /// Offers to `top` what can be near `query`.
     ///
     /// # Safety
@@ -522,103 +370,4 @@ unsafe fn below_255<V: ByteVector>(sums: &[u8; BLOCK]) -> u64 {
         below |= unsafe { V::load(sums.as_ptr().add(part)).below_255() } << part;
     }
     below
-}
-
-/// Merges fine groups for the codes `rows` of one super-block, and writes them as lines.
-fn fit(
-    codebook: &Codebook,
-    rows: &[[u8; NUM_SUB_VECTORS]],
-    lines: &mut Lines,
-    super_block: &mut SuperBlock,
-    mean: &mut [f32; DIM],
-) {
-    for m in 0..NUM_SUB_VECTORS {
-        let mut sums = [[0.0f64; SUB_VECTOR_DIM]; FINE_GROUPS];
-        let mut counts = [0.0; FINE_GROUPS];
-        for row in rows {
-            let centroid = &codebook.centroids(m)[usize::from(row[m])];
-            let fine = fine_group(row[m]);
-            counts[fine] += 1.0;
-            sums[fine].iter_mut().zip(centroid).for_each(|(sum, &c)| *sum += f64::from(c));
-        }
-        let present = (0..FINE_GROUPS).filter(|&fine| counts[fine] > 0.0).map(|fine| grouping::Weighted {
-            number: fine as u8,
-            weight: counts[fine],
-            point: sums[fine].map(|sum| sum / counts[fine]),
-        });
-        let groups = grouping::merge(present.collect(), GROUPS, MAX_MEMBERS);
-
-        let mut labels = [0u8; FINE_GROUPS];
-        for (group, members) in groups.iter().enumerate() {
-            let share = members.iter().map(|member| member.weight).sum::<f64>() / rows.len() as f64;
-            super_block.weights[m][group] = (share * 255.0) as u8;
-            members.iter().for_each(|member| labels[usize::from(member.number)] = group as u8);
-        }
-        for group in 0..GROUPS {
-            // A group that is not used repeats the first.
-            let members = groups.get(group).unwrap_or(&groups[0]);
-            for place in 0..MAX_MEMBERS {
-                super_block.members[m][place][group] = members[place.min(members.len() - 1)].number;
-            }
-        }
-        for (row, byte) in rows.iter().zip(&mut lines.0[m / 2]) {
-            *byte |= labels[fine_group(row[m])] << (4 * (m % 2));
-        }
-        for d in 0..SUB_VECTOR_DIM {
-            mean[m * SUB_VECTOR_DIM + d] = (sums.iter().map(|sum| sum[d]).sum::<f64>() / rows.len() as f64) as f32;
-        }
-    }
-}
-
-fn fine_group(code: u8) -> usize {
-    usize::from(code) % FINE_GROUPS
-}
-
-/// Puts similar codes next to each other: halves of halves, each split along its principal direction.
-fn similar_codes_together(codebook: &Codebook, rows: &[[u8; NUM_SUB_VECTORS]], ids: &mut [u32], threads: usize) {
-    if ids.len() <= BLOCK {
-        return;
-    }
-    let unit = if ids.len() > SUPER_BLOCK { SUPER_BLOCK } else { BLOCK };
-    let half = (ids.len().div_ceil(unit) / 2).max(1) * unit;
-    let direction = principal_direction(codebook, rows, ids);
-    // A decoded vector's place along the direction is a sum of look-ups, like its distance.
-    let places: Vec<[f32; NUM_CENTROIDS]> = direction
-        .as_chunks::<SUB_VECTOR_DIM>()
-        .0
-        .iter()
-        .enumerate()
-        .map(|(m, direction)| codebook.centroids(m).map(|c| c.iter().zip(direction).map(|(c, d)| c * d).sum()))
-        .collect();
-    let mut keyed: Vec<(f32, u32)> = ids
-        .iter()
-        .map(|&id| (rows[id as usize].iter().zip(&places).map(|(&code, places)| places[usize::from(code)]).sum(), id))
-        .collect();
-    keyed.select_nth_unstable_by(half, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    ids.iter_mut().zip(keyed).for_each(|(id, (_, keyed))| *id = keyed);
-
-    let (lower, upper) = ids.split_at_mut(half);
-    if threads > 1 {
-        std::thread::scope(|scope| {
-            scope.spawn(|| similar_codes_together(codebook, rows, lower, threads / 2));
-            similar_codes_together(codebook, rows, upper, threads - threads / 2);
-        });
-    } else {
-        similar_codes_together(codebook, rows, lower, 1);
-        similar_codes_together(codebook, rows, upper, 1);
-    }
-}
-
-/// The direction in which a sample of the decoded vectors spreads most.
-fn principal_direction(codebook: &Codebook, rows: &[[u8; NUM_SUB_VECTORS]], ids: &[u32]) -> [f32; DIM] {
-    const SAMPLE: usize = 1024;
-    let decode = |&id: &u32| -> [f32; DIM] {
-        let mut vector = [0.0; DIM];
-        for ((m, &code), part) in rows[id as usize].iter().enumerate().zip(vector.as_chunks_mut().0) {
-            *part = codebook.centroids(m)[usize::from(code)];
-        }
-        vector
-    };
-    let sample: Vec<[f32; DIM]> = ids.iter().step_by(ids.len().div_ceil(SAMPLE)).map(decode).collect();
-    grouping::principal_direction(&sample, &vec![1.0; sample.len()])
 }
