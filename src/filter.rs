@@ -7,14 +7,44 @@
 use crate::{
     Codebook, DIM, DistanceTable, TopKHeap,
     blocks::{self, BLOCK, Block, BlockedCodes},
+    byte_vector::ByteVector,
+    candidates::{Candidates, MAX_CANDIDATES},
     grouping,
-    lut::{FallingLut, FilterLut},
+    lut::{FallingLut, FilterLut, LIMIT},
 };
 
 /// What the kernels of a filter do: the place of the first block from `from` on with a lane that may be near, and one bit
 /// for each such lane. Lanes of padding may be set.
 pub trait NextCandidates<const G: usize>: Fn(&FilterLut<G>, &[Block], usize) -> Option<(usize, u64)> {}
 impl<const G: usize, F: Fn(&FilterLut<G>, &[Block], usize) -> Option<(usize, u64)>> NextCandidates<G> for F {}
+
+/// Writes each block's LUT sums, for the first blocks of a list.
+pub trait WriteSums<const G: usize>: Fn(&FilterLut<G>, &[Block], &mut [LaneSums]) {}
+impl<const G: usize, F: Fn(&FilterLut<G>, &[Block], &mut [LaneSums])> WriteSums<G> for F {}
+
+/// The LUT sums of a block's lanes.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub struct LaneSums(pub [u8; BLOCK]);
+
+impl LaneSums {
+    /// One bit for each lane up to `limit`, which is below 255.
+    #[inline(always)]
+    unsafe fn up_to<V: ByteVector>(&self, limit: u8) -> u64 {
+        let mut lanes = 0;
+        for part in (0..BLOCK).step_by(V::LANES) {
+            // SAFETY: `part` is a whole vector of the block; the instruction set is this function's contract.
+            unsafe {
+                let raised = V::load(self.0.as_ptr().add(part)).add_saturating(V::splat(LIMIT - limit));
+                lanes |= raised.below_255() << part;
+            }
+        }
+        lanes
+    }
+}
+
+/// Blocks whose sums are kept until a threshold is known: their sums take 16 KB.
+const FIRST: usize = 256;
 
 /// One query's filter, for one list or several pieces of one. `G` is the number of groups that a code can name.
 pub struct Filter<'a, const G: usize> {
@@ -27,6 +57,67 @@ impl<'a, const G: usize> Filter<'a, G> {
     #[inline(always)]
     pub fn new(table: &'a DistanceTable) -> Self {
         Filter { table, lut: FallingLut::new(table) }
+    }
+
+    /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
+    /// the codes with the smallest sums then give one that is near the last, so that few others are scored. Short lists are
+    /// mostly candidates otherwise. 0 where that does not work: for many neighbours, few codes, or codes that the LUT can't tell
+    /// apart.
+    #[inline(always)]
+    unsafe fn scan_first<V: ByteVector>(
+        &mut self,
+        codes: &BlockedCodes,
+        top: &mut TopKHeap,
+        write_sums: impl WriteSums<G>,
+    ) -> usize {
+        let blocks = &codes.blocks()[..(codes.num_vectors() / BLOCK).min(FIRST)];
+        let k = top.k();
+        if !(1..=BLOCK / 2).contains(&k) || blocks.is_empty() {
+            return 0;
+        }
+        let guess = self.lut.guess();
+        self.lut.quantize(guess);
+        let mut sums = [LaneSums([0; BLOCK]); FIRST];
+        let sums = &mut sums[..blocks.len()];
+        write_sums(self.lut.entries(), blocks, sums);
+
+        // The k-th of the lanes' smallest sums: at least k codes sum to that at most.
+        let mut least = [u8::MAX; BLOCK];
+        for sums in &*sums {
+            least.iter_mut().zip(&sums.0).for_each(|(least, &sum)| *least = sum.min(*least));
+        }
+        let (_, &mut nearest, _) = least.select_nth_unstable(k - 1);
+        if nearest == u8::MAX || guess == f32::INFINITY {
+            return 0;
+        }
+        let mut candidates = Candidates::new();
+        for (at, sums) in sums.iter().enumerate() {
+            // Where many are equal, some of them will do.
+            if candidates.places().len() < 4 * k {
+                // SAFETY: this function's contract.
+                candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(nearest) });
+            }
+        }
+        let mut bound = TopKHeap::with_k(k);
+        score(self.table, blocks, &candidates, &mut bound);
+        let bound = bound.threshold();
+        let limit = if bound <= guess {
+            self.lut.limit(bound, guess)
+        } else {
+            self.lut.quantize(bound);
+            write_sums(self.lut.entries(), blocks, sums);
+            LIMIT
+        };
+        candidates.clear();
+        for (at, sums) in sums.iter().enumerate() {
+            if candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                return 0;
+            }
+            // SAFETY: as above.
+            candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(limit) });
+        }
+        score(self.table, blocks, &candidates, top);
+        blocks.len()
     }
 
     /// Offers to `top` what can be near among `num_vectors` codes in `blocks`, with ids from `first_id`.
@@ -54,6 +145,16 @@ impl<'a, const G: usize> Filter<'a, G> {
     }
 }
 
+/// Offers `candidates` to `top`, whose places are their ids.
+#[inline(always)]
+fn score(table: &DistanceTable, blocks: &[Block], candidates: &Candidates, top: &mut TopKHeap) {
+    for &place in candidates.places() {
+        let (block, lane) = (place as usize / BLOCK, place as usize % BLOCK);
+        let [distance] = blocks[block].distances(table, [lane]);
+        top.push(place, distance);
+    }
+}
+
 /// A list of blocked codes, under new numbers whose low bits name groups of similar centroids.
 #[derive(Clone)]
 pub struct GroupedCodes {
@@ -78,15 +179,23 @@ impl GroupedCodes {
     }
 
     /// Offers to `top` what can be near `query`.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
-    pub fn scan<const G: usize>(
+    pub unsafe fn scan<V: ByteVector, const G: usize>(
         &self,
         query: &[f32; DIM],
         top: &mut TopKHeap,
+        write_sums: impl WriteSums<G>,
         next_candidates: impl NextCandidates<G>,
     ) {
         let table = self.codebook.distance_table(query);
-        Filter::new(&table).scan(self.codes.blocks(), self.codes.num_vectors(), 0, top, next_candidates);
+        let mut filter = Filter::new(&table);
+        // SAFETY: this function's contract.
+        let done = unsafe { filter.scan_first::<V>(&self.codes, top, write_sums) };
+        let (blocks, first_id) = (&self.codes.blocks()[done..], done * BLOCK);
+        filter.scan(blocks, self.codes.num_vectors() - first_id, first_id as u32, top, next_candidates);
     }
 
     /// [`scan`](GroupedCodes::scan) for several queries, tile by tile: each comes from memory once for all of them.

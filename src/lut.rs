@@ -98,6 +98,32 @@ impl<const G: usize> FallingLut<G> {
         (self.threshold < f32::INFINITY).then(|| black_box(&self.lut))
     }
 
+    /// A threshold for a LUT that compares near codes where none is known yet: as far above the smallest possible distance as
+    /// 0.8 of the average one.
+    #[inline(always)]
+    pub fn guess(&self) -> f32 {
+        self.bounds.least_and(0.8)
+    }
+
+    /// Makes the LUT for `threshold`, which [`tighten`](FallingLut::tighten) will not know of.
+    #[inline(always)]
+    pub fn quantize(&mut self, threshold: f32) {
+        self.bounds.quantize(threshold, &mut self.lut);
+    }
+
+    /// The LUT as it is.
+    #[inline(always)]
+    pub fn entries(&self) -> &FilterLut<G> {
+        // See `get`.
+        black_box(&self.lut)
+    }
+
+    /// What a code within `threshold` sums to at most in the LUT for `quantized_for`, which is not smaller.
+    #[inline(always)]
+    pub fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
+        self.bounds.limit(threshold, quantized_for)
+    }
+
     /// Adapts the LUT to a smaller `threshold`.
     #[inline(always)]
     pub fn tighten(&mut self, threshold: f32) {
@@ -173,6 +199,20 @@ impl<const G: usize> FilterTable<G> {
         // filters less, hence the cap.
         (f64::from(LIMIT) * (1.0 - ROUNDING) / self.span(threshold).max(f64::MIN_POSITIVE)).min(f64::from(f32::MAX))
             as f32
+    }
+
+    /// The smallest distance that there can be, and a `share` of what the average group adds to it.
+    #[inline(always)]
+    fn least_and(&self, share: f32) -> f32 {
+        let lanes = self
+            .minima
+            .0
+            .as_flattened()
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .fold([0.0; 16], |sums: [f32; 16], minima| std::array::from_fn(|lane| sums[lane] + minima[lane]));
+        self.base as f32 + share * lanes.into_iter().sum::<f32>() / G as f32
     }
 
     /// What a code within `threshold` sums to at most, in a LUT that was quantized for a larger one.

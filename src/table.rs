@@ -85,21 +85,23 @@ impl Codebook {
     /// The distance table of `query`, with the widest vectors that this CPU has.
     pub fn distance_table(&self, query: &[f32; DIM]) -> DistanceTable {
         let mut table = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+        self.fill(query, &mut table);
+        table
+    }
+
+    fn fill(&self, query: &[f32; DIM], table: &mut DistanceTable) {
         #[cfg(target_arch = "x86_64")]
         if let Ok(features) = cpu::features() {
             if features.has(Feature::Avx512f) {
                 // SAFETY: the line above checked the feature.
-                unsafe { fill_avx512(&self.by_dimension, query, &mut table) };
-                return table;
+                return unsafe { fill_avx512(&self.by_dimension, query, table) };
             }
             if features.has(Feature::Avx2) {
                 // SAFETY: the line above checked the feature.
-                unsafe { fill_avx2(&self.by_dimension, query, &mut table) };
-                return table;
+                return unsafe { fill_avx2(&self.by_dimension, query, table) };
             }
         }
-        fill(&self.by_dimension, query, &mut table);
-        table
+        fill(&self.by_dimension, query, table);
     }
 }
 

@@ -30,7 +30,11 @@ mod kernel {
     use std::arch::x86_64::*;
 
     use crate::{
-        Codebook, DIM, Error, NUM_SUB_VECTORS, TopKHeap, blocks::Block, filter::GroupedCodes, lut::FilterLut,
+        Codebook, DIM, Error, NUM_SUB_VECTORS, TopKHeap,
+        blocks::Block,
+        byte_vector::Avx512,
+        filter::{GroupedCodes, LaneSums},
+        lut::FilterLut,
         registry::Scan,
     };
 
@@ -61,7 +65,11 @@ mod kernel {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-        codes.scan(query, top, |lut, blocks, from| next_candidates(lut, blocks, from));
+        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+        // SAFETY: this function is compiled for the very features.
+        unsafe {
+            codes.scan::<Avx512, GROUPS>(query, top, write_sums, |lut, blocks, from| next_candidates(lut, blocks, from))
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
@@ -79,6 +87,15 @@ mod kernel {
             }
         }
         None
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [LaneSums]) {
+        let tables = load_all(lut);
+        for (block, out) in blocks.iter().zip(out) {
+            // SAFETY: the array has the 64 bytes.
+            unsafe { _mm512_storeu_si512(out.0.as_mut_ptr().cast(), sums(&tables, block)) };
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]

@@ -28,7 +28,14 @@ register! {
 mod kernel {
     use std::arch::aarch64::*;
 
-    use crate::{Codebook, DIM, Error, TopKHeap, blocks::Block, filter::GroupedCodes, lut::FilterLut, registry::Scan};
+    use crate::{
+        Codebook, DIM, Error, TopKHeap,
+        blocks::Block,
+        byte_vector::Neon,
+        filter::{GroupedCodes, LaneSums},
+        lut::FilterLut,
+        registry::Scan,
+    };
 
     const GROUPS: usize = 64;
 
@@ -57,7 +64,11 @@ mod kernel {
 
     #[target_feature(enable = "neon")]
     fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-        codes.scan(query, top, |lut, blocks, from| next_candidates(lut, blocks, from));
+        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+        // SAFETY: this function is compiled for the very features.
+        unsafe {
+            codes.scan::<Neon, GROUPS>(query, top, write_sums, |lut, blocks, from| next_candidates(lut, blocks, from))
+        }
     }
 
     #[target_feature(enable = "neon")]
@@ -75,6 +86,16 @@ mod kernel {
             }
         }
         None
+    }
+
+    #[target_feature(enable = "neon")]
+    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [LaneSums]) {
+        for (block, out) in blocks.iter().zip(out) {
+            for (sums, part) in sums(lut, block).into_iter().zip(out.0.as_chunks_mut::<16>().0) {
+                // SAFETY: the part has the 16 bytes.
+                unsafe { vst1q_u8(part.as_mut_ptr(), sums) };
+            }
+        }
     }
 
     /// The saturating sums of a block's 64 lanes.
