@@ -59,8 +59,17 @@ impl Block {
     /// Offers the codes of some `lanes`, a bit for each, to `top`, as ids from `first_id`.
     #[inline(always)]
     pub fn score(&self, table: &DistanceTable, mut lanes: u64, first_id: u32, top: &mut TopKHeap) {
-        /// As many sums as it takes to be limited by loads rather than by waiting.
+        /// As many sums as it takes to be limited by loads rather than by waiting; of eight the compiler makes gathers.
         const AT_ONCE: usize = 4;
+        if lanes == u64::MAX {
+            for first in (0..BLOCK).step_by(AT_ONCE) {
+                let distances = self.distances(table, std::array::from_fn::<_, AT_ONCE, _>(|lane| first + lane));
+                for (lane, distance) in distances.into_iter().enumerate() {
+                    top.push(first_id + (first + lane) as u32, distance);
+                }
+            }
+            return;
+        }
         while lanes != 0 {
             let mut some = [0; AT_ONCE];
             let count = (lanes.count_ones() as usize).min(AT_ONCE);

@@ -72,28 +72,27 @@ impl<'a, const G: usize> Filter<'a, G> {
     ) -> usize {
         let blocks = &codes.blocks()[..(codes.num_vectors() / BLOCK).min(FIRST)];
         let k = top.k();
-        if !(1..=BLOCK / 2).contains(&k) || blocks.is_empty() {
+        if k == 0 || 2 * k > BLOCK / 2 || blocks.is_empty() {
             return 0;
         }
         let guess = self.lut.guess();
         self.lut.quantize(guess);
-        let mut sums = [LaneSums([0; BLOCK]); FIRST];
-        let sums = &mut sums[..blocks.len()];
-        write_sums(self.lut.entries(), blocks, sums);
+        let mut sums = vec![LaneSums([0; BLOCK]); blocks.len()];
+        write_sums(self.lut.entries(), blocks, &mut sums);
 
-        // The k-th of the lanes' smallest sums: at least k codes sum to that at most.
+        // Of the lanes' smallest sums the 2k-th: at least that many codes sum to that at most.
         let mut least = [u8::MAX; BLOCK];
-        for sums in &*sums {
+        for sums in &sums {
             least.iter_mut().zip(&sums.0).for_each(|(least, &sum)| *least = sum.min(*least));
         }
-        let (_, &mut nearest, _) = least.select_nth_unstable(k - 1);
+        let (_, &mut nearest, _) = least.select_nth_unstable(2 * k - 1);
         if nearest == u8::MAX || guess == f32::INFINITY {
             return 0;
         }
         let mut candidates = Candidates::new();
         for (at, sums) in sums.iter().enumerate() {
             // Where many are equal, some of them will do.
-            if candidates.places().len() < 4 * k {
+            if candidates.places().len() < 8 * k {
                 // SAFETY: this function's contract.
                 candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(nearest) });
             }
@@ -105,7 +104,7 @@ impl<'a, const G: usize> Filter<'a, G> {
             self.lut.limit(bound, guess)
         } else {
             self.lut.quantize(bound);
-            write_sums(self.lut.entries(), blocks, sums);
+            write_sums(self.lut.entries(), blocks, &mut sums);
             LIMIT
         };
         candidates.clear();
