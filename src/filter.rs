@@ -81,11 +81,17 @@ impl<'a, const G: usize> Filter<'a, G> {
         write_sums(self.lut.entries(), blocks, &mut sums);
 
         // Of the lanes' smallest sums the 2k-th: at least that many codes sum to that at most.
-        let mut least = [u8::MAX; BLOCK];
+        let mut least = LaneSums([u8::MAX; BLOCK]);
         for sums in &sums {
-            least.iter_mut().zip(&sums.0).for_each(|(least, &sum)| *least = sum.min(*least));
+            least.0.iter_mut().zip(&sums.0).for_each(|(least, &sum)| *least = sum.min(*least));
         }
-        let (_, &mut nearest, _) = least.select_nth_unstable(2 * k - 1);
+        let (mut nearest, mut beyond) = (0, u8::MAX);
+        while nearest < beyond {
+            let middle = nearest + (beyond - nearest) / 2;
+            // SAFETY: this function's contract.
+            let enough = unsafe { least.up_to::<V>(middle) }.count_ones() as usize >= 2 * k;
+            (nearest, beyond) = if enough { (nearest, middle) } else { (middle + 1, beyond) };
+        }
         if nearest == u8::MAX || guess == f32::INFINITY {
             return 0;
         }
@@ -93,7 +99,7 @@ impl<'a, const G: usize> Filter<'a, G> {
         for (at, sums) in sums.iter().enumerate() {
             // Where many are equal, some of them will do.
             if candidates.places().len() < 8 * k {
-                // SAFETY: this function's contract.
+                // SAFETY: as above.
                 candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(nearest) });
             }
         }

@@ -153,24 +153,23 @@ impl<const G: usize> FilterTable<G> {
     /// Finds the minima of `table`, which holds no NaN.
     #[inline(always)]
     pub fn new(table: &DistanceTable) -> Self {
-        let mut minima = [[0.0; G]; NUM_SUB_VECTORS];
-        let (mut base, mut negative) = (0.0, 0.0);
+        let mut this = FilterTable { minima: Minima([[0.0; G]; NUM_SUB_VECTORS]), base: 0.0, negative: 0.0 };
         let mut unbounded = false;
-        for (row, groups) in table.iter().zip(&mut minima) {
+        for (row, groups) in table.iter().zip(&mut this.minima.0) {
             *groups = group_minima(row);
             let least = least(groups);
             unbounded |= least == f32::NEG_INFINITY;
             // An infinite minimum has no place in a difference; as 0 it leaves the row infinite, which saturates.
             let least = if least.is_finite() { least } else { 0.0 };
-            base += f64::from(least);
-            negative += f64::from((-least).max(0.0));
+            this.base += f64::from(least);
+            this.negative += f64::from((-least).max(0.0));
             groups.iter_mut().for_each(|group| *group -= least);
         }
         if unbounded {
             // Nothing is a bound of what lies at -inf: all may pass.
-            (minima, base, negative) = ([[0.0; G]; NUM_SUB_VECTORS], 0.0, 0.0);
+            this = FilterTable { minima: Minima([[0.0; G]; NUM_SUB_VECTORS]), base: 0.0, negative: 0.0 };
         }
-        FilterTable { minima: Minima(minima), base, negative }
+        this
     }
 
     /// Writes the LUT for `threshold`, the largest distance that still counts. An infinite one gives zeros: all may pass.
