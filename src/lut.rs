@@ -93,9 +93,7 @@ impl<const G: usize> FallingLut<G> {
     /// The LUT for the last threshold, or none before there was one.
     #[inline(always)]
     pub fn get(&self) -> Option<&FilterLut<G>> {
-        // Through `black_box`, or LLVM splits the LUT into pieces that it aligns to 16 bytes only; then it depends on where the
-        // stack begins, hence on the process, whether each 64-byte load of an entry touches one cache line or two.
-        (self.threshold < f32::INFINITY).then(|| black_box(&self.lut))
+        (self.threshold < f32::INFINITY).then(|| self.entries())
     }
 
     /// A threshold for a LUT that compares near codes where none is known yet: as far above the smallest possible distance as
@@ -114,7 +112,8 @@ impl<const G: usize> FallingLut<G> {
     /// The LUT as it is.
     #[inline(always)]
     pub fn entries(&self) -> &FilterLut<G> {
-        // See `get`.
+        // Through `black_box`, or LLVM splits the LUT into pieces that it aligns to 16 bytes only; then it depends on where the
+        // stack begins, hence on the process, whether each 64-byte load of an entry touches one cache line or two.
         black_box(&self.lut)
     }
 

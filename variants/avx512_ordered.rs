@@ -1,8 +1,8 @@
 //! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with AVX-512.
 //!
 //! A line of 64 codes, two sub-quantizers: load, two ands, shift, two `vpshufb` (port 5 on Intel, 1/cycle; 2 on Zen 5), two
-//! saturating adds: 8 instructions for 128 look-ups. A super-block's LUT is two `vpermb` a sub-quantizer. The reads limit it,
-//! not the instructions: most of its time is spent waiting for lines that no prefetcher can guess.
+//! saturating adds: 8 instructions for 128 look-ups. A super-block's LUT is two `vpermb` a sub-quantizer. With what it skips,
+//! reading is no longer all that limits it: in batches of 16, whose queries share every line, each takes as long as alone.
 //! It loses on lists below about 100,000 codes, where its order has little to skip and its set-up shows; there `avx512-vpermb`
 //! is faster.
 

@@ -8,7 +8,7 @@
 //! A row of 64 codes: load, `vpermb` (port 5 on Intel, 1/cycle; 2 on Zen 5), saturating add; the whole LUT is in 16 registers.
 //! Expected: 20 cycles a block of 64 codes, so that one query over a list beyond the caches takes the time of reading it, and
 //! only a batch, which shares the reading, shows the computing. Measured at 1M (Intel Xeon, 2 MB of L2): 0.58 ns a code, as
-//! long as just reading; in batches of 16 0.18 ns.
+//! long as just reading; in batches of 16 0.18 to 0.24 ns.
 //!
 //! It is the best one for short lists, where the distance table, the first threshold and a few hundred candidates take most of
 //! the time. From about 100,000 codes on it loses to those that skip codes.

@@ -7,12 +7,12 @@
 //! 16 that suit the codes that occur there: what is frequent gets groups of its own, what is rare is lumped together.
 //! A code is then a nibble, and two sub-quantizers are a byte. One line of a super-block is one page, read as a stream.
 //!
-//! **Query.** Once for each super-block, the LUT of 64 group minima of the query becomes one of 16 a sub-quantizer, with the
-//! rows' minima taken off: their sum is a bound of all the codes, which alone rules a fifth of the super-blocks out. The lines
-//! come in the order of what they are expected to add (the LUT weighted by how often each group occurs). Two lines are summed
-//! for all blocks, then line by line for the blocks that still have a lane below 255. The lanes that are left after the last
-//! line are scored in f32 from the row-major codes. Everything that is ruled out is ruled out by a lower bound
-//! ([`lut`](crate::lut)), so the answer is exact.
+//! **Query.** The super-blocks with the nearest means come first, for a low threshold. Once for each super-block, the LUT of
+//! 64 group minima of the query becomes one of 16 a sub-quantizer, with the rows' minima taken off: their sum is a bound of
+//! all the codes, which alone rules a seventh of the super-blocks out. The lines come in the order of what they are expected
+//! to add (the LUT weighted by how often each group occurs). Two lines are summed for all blocks, then line by line for the
+//! blocks that still have a lane below 255. The lanes that are left after the last line are scored in f32 from the row-major
+//! codes. Everything that is ruled out is ruled out by a lower bound ([`lut`](crate::lut)), so the answer is exact.
 //!
 //! **Latency.** What is left to read after the first lines is scattered, so it is prefetched: a block's next line as soon as it
 //! has survived the line before, a candidate's row as soon as it is one.

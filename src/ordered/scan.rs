@@ -7,6 +7,7 @@ use crate::{
     DIM, DistanceTable, NUM_SUB_VECTORS, TopKHeap,
     blocks::{self, BLOCK},
     byte_vector::ByteVector,
+    candidates::{Candidates, MAX_CANDIDATES},
     lut::{FilterLut, FilterTable},
     memory::prefetch,
     table::distance,
@@ -21,9 +22,6 @@ const SIDE_BY_SIDE: usize = 16;
 /// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
 /// data that defeats it.
 const UNFILTERED: usize = 8;
-/// Candidates that are gathered before they are scored, so that their rows have time to arrive.
-const MAX_CANDIDATES: usize = 512;
-
 impl OrderedCodes {
     /// Offers to `top` what can be near `query`.
     ///
@@ -103,8 +101,7 @@ struct Scan<'a> {
     /// The threshold that `lut` was made for.
     lut_threshold: f32,
     /// Places of codes that are to be scored; their rows are on the way.
-    candidates: [u32; MAX_CANDIDATES],
-    num_candidates: usize,
+    candidates: Candidates,
     /// Stretches that are still to be scored without the filter.
     unfiltered: usize,
     top: &'a mut TopKHeap,
@@ -132,8 +129,7 @@ impl<'a> Scan<'a> {
             table,
             lut: FilterLut([[0; FINE_GROUPS]; NUM_SUB_VECTORS]),
             lut_threshold: f32::INFINITY,
-            candidates: [0; MAX_CANDIDATES],
-            num_candidates: 0,
+            candidates: Candidates::new(),
             unfiltered: 0,
             top,
         }
@@ -280,30 +276,33 @@ impl<'a> Scan<'a> {
 
     /// Takes up the codes from `start` on whose bit is set.
     #[inline(always)]
-    fn gather(&mut self, start: usize, mut below: u64) {
+    fn gather(&mut self, start: usize, below: u64) {
         if below.count_ones() > BLOCK as u32 / 2 {
             // A filter that lets this much pass is no use here: straight through, without the detour.
             self.score_all(start, BLOCK);
             return;
         }
-        while below != 0 {
-            if self.num_candidates == MAX_CANDIDATES {
-                self.score_candidates();
-            }
-            let place = start + below.trailing_zeros() as usize;
-            below &= below - 1;
-            prefetch(&self.codes.rows[place]);
-            self.candidates[self.num_candidates] = place as u32;
-            self.num_candidates += 1;
+        if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
+            self.score_candidates();
+        }
+        let before = self.candidates.places().len();
+        self.candidates.add_lanes(start, below);
+        for &place in &self.candidates.places()[before..] {
+            prefetch(&self.codes.rows[place as usize]);
         }
     }
 
     #[inline(always)]
     fn score_candidates(&mut self) {
-        for at in 0..self.num_candidates {
-            self.score(self.candidates[at] as usize);
+        for &place in self.candidates.places() {
+            let place = place as usize;
+            let distance = distance(&self.codes.rows[place], &self.table);
+            // Checked here so that only few ids are read.
+            if distance <= self.top.threshold() {
+                self.top.push(self.codes.ids[place], distance);
+            }
         }
-        self.num_candidates = 0;
+        self.candidates.clear();
     }
 
     /// Scores up to `count` codes from `start` on.
@@ -312,15 +311,6 @@ impl<'a> Scan<'a> {
         let end = (start + count).min(self.codes.rows.len());
         for (row, &id) in self.codes.rows[start..end].iter().zip(&self.codes.ids[start..end]) {
             self.top.push(id, distance(row, &self.table));
-        }
-    }
-
-    #[inline(always)]
-    fn score(&mut self, place: usize) {
-        let distance = distance(&self.codes.rows[place], &self.table);
-        // Checked here so that only few ids are read.
-        if distance <= self.top.threshold() {
-            self.top.push(self.codes.ids[place], distance);
         }
     }
 }
