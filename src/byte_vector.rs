@@ -39,8 +39,14 @@ pub unsafe trait ByteVector: Copy {
         // SAFETY: this method's contract.
         unsafe { self.below_255() != 0 }
     }
-    /// The entry of a table of 64 for each lane of `index`, all below 64.
+    /// The entry of a table of 64 for the low six bits of each lane of `index`.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
+    /// The least of the entries whose bit is set in `present`, or 255.
+    #[inline(always)]
+    unsafe fn least_of_64(entries: &[u8; 64], present: u64) -> u8 {
+        let present = (0..64).filter(|g| present >> g & 1 == 1);
+        present.fold(255, |least, g| entries[g].min(least))
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -68,10 +74,11 @@ mod x86_64 {
     /// Four shuffles with the entries where the index's high bits are theirs, and zeros elsewhere: `index ^ 16·t` is below
     /// 16 for the right quarter only, and adding 0x70 then keeps the top bit clear, without which a shuffle gives zero.
     macro_rules! look_up_64_by_shuffles {
-        ($entries:expr, $index:expr, $load:expr, $splat:ident, $xor:ident, $adds:ident, $shuffle:ident, $or:ident) => {{
+        ($entries:expr, $index:expr, $load:expr, $splat:ident, $and:ident, $xor:ident, $adds:ident, $shuffle:ident, $or:ident) => {{
             let (quarters, _) = $entries.as_chunks::<16>();
+            let index = $and($index, $splat(0x3f));
             let quarter = |t: usize| {
-                let own = $adds($xor($index, $splat((16 * t) as i8)), $splat(0x70));
+                let own = $adds($xor(index, $splat((16 * t) as i8)), $splat(0x70));
                 $shuffle($load(&quarters[t]), own)
             };
             $or($or(quarter(0), quarter(1)), $or(quarter(2), quarter(3)))
@@ -131,6 +138,7 @@ mod x86_64 {
                     index.0,
                     load,
                     _mm_set1_epi8,
+                    _mm_and_si128,
                     _mm_xor_si128,
                     _mm_adds_epu8,
                     _mm_shuffle_epi8,
@@ -192,6 +200,7 @@ mod x86_64 {
                     index.0,
                     load,
                     _mm256_set1_epi8,
+                    _mm256_and_si256,
                     _mm256_xor_si256,
                     _mm256_adds_epu8,
                     _mm256_shuffle_epi8,
@@ -242,6 +251,17 @@ mod x86_64 {
         #[inline(always)]
         unsafe fn below_255(self) -> u64 {
             unsafe { _mm512_cmpneq_epu8_mask(self.0, _mm512_set1_epi8(-1)) }
+        }
+        #[inline(always)]
+        unsafe fn least_of_64(entries: &[u8; 64], present: u64) -> u8 {
+            unsafe {
+                let entries = _mm512_mask_blend_epi8(present, _mm512_set1_epi8(-1), Self::load(entries.as_ptr()).0);
+                let least = _mm256_min_epu8(_mm512_castsi512_si256(entries), _mm512_extracti64x4_epi64::<1>(entries));
+                let least = _mm_min_epu8(_mm256_castsi256_si128(least), _mm256_extracti128_si256::<1>(least));
+                // The least of each two bytes in the lower one, with zeros above it.
+                let pairs = _mm_min_epu8(least, _mm_srli_epi16::<8>(least));
+                _mm_cvtsi128_si32(_mm_minpos_epu16(pairs)) as u8
+            }
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
@@ -314,7 +334,7 @@ mod aarch64 {
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
-            unsafe { Neon(vqtbl4q_u8(vld1q_u8_x4(entries.as_ptr()), index.0)) }
+            unsafe { Neon(vqtbl4q_u8(vld1q_u8_x4(entries.as_ptr()), vandq_u8(index.0, vdupq_n_u8(0x3f)))) }
         }
     }
 }

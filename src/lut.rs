@@ -27,6 +27,8 @@ pub struct FilterTable<const G: usize> {
     base: f64,
     /// Sum of the negative rows' minima, without the sign: what bounds the rounding of a sum with negative entries.
     negative: f64,
+    /// What was taken off each row.
+    row_minima: [f32; NUM_SUB_VECTORS],
 }
 
 #[derive(Clone, Debug)]
@@ -152,21 +154,28 @@ impl<const G: usize> FilterTable<G> {
     /// Finds the minima of `table`, which holds no NaN.
     #[inline(always)]
     pub fn new(table: &DistanceTable) -> Self {
-        let mut this = FilterTable { minima: Minima([[0.0; G]; NUM_SUB_VECTORS]), base: 0.0, negative: 0.0 };
+        let none = || FilterTable {
+            minima: Minima([[0.0; G]; NUM_SUB_VECTORS]),
+            base: 0.0,
+            negative: 0.0,
+            row_minima: [0.0; 16],
+        };
+        let mut this = none();
         let mut unbounded = false;
-        for (row, groups) in table.iter().zip(&mut this.minima.0) {
+        for ((row, groups), row_minimum) in table.iter().zip(&mut this.minima.0).zip(&mut this.row_minima) {
             *groups = group_minima(row);
             let least = least(groups);
             unbounded |= least == f32::NEG_INFINITY;
             // An infinite minimum has no place in a difference; as 0 it leaves the row infinite, which saturates.
             let least = if least.is_finite() { least } else { 0.0 };
+            *row_minimum = least;
             this.base += f64::from(least);
             this.negative += f64::from((-least).max(0.0));
             groups.iter_mut().for_each(|group| *group -= least);
         }
         if unbounded {
             // Nothing is a bound of what lies at -inf: all may pass.
-            this = FilterTable { minima: Minima([[0.0; G]; NUM_SUB_VECTORS]), base: 0.0, negative: 0.0 };
+            this = none();
         }
         this
     }
@@ -188,6 +197,15 @@ impl<const G: usize> FilterTable<G> {
                 *entry = unsafe { scaled.to_int_unchecked::<i32>() } as u8;
             }
         }
+    }
+
+    /// What table entries, one of each row, are about in the LUT for `threshold`, unrounded and not saturated.
+    #[inline(always)]
+    pub fn scaled(&self, entries: &[f32; NUM_SUB_VECTORS], threshold: f32) -> [f32; NUM_SUB_VECTORS] {
+        let scale = self.scale(threshold);
+        let mut scaled = *entries;
+        scaled.iter_mut().zip(&self.row_minima).for_each(|(entry, least)| *entry = (*entry - least) * scale);
+        scaled
     }
 
     /// `LIMIT` over the [`span`](Self::span) of a `threshold` below `+inf`. Never NaN: a span of NaN, as `-inf` has, is the

@@ -17,4 +17,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("x86_64", Avx2, "avx2");
+ordered_kernel!("x86_64", Nibbles, Avx2, "avx2");

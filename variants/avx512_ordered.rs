@@ -20,4 +20,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("x86_64", Avx512, "avx512f,avx512bw,avx512vbmi");
+ordered_kernel!("x86_64", Bytes, Avx512, "avx512f,avx512bw,avx512vbmi");

@@ -20,4 +20,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("aarch64", Neon, "neon");
+ordered_kernel!("aarch64", Nibbles, Neon, "neon");

@@ -20,23 +20,36 @@
 //! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015), the
 //! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
 
+mod bytes;
+mod nibbles;
 mod prepare;
 mod scan;
 
+pub use bytes::Bytes;
+pub use nibbles::Nibbles;
+
 use crate::{
-    Codebook, DIM, NUM_SUB_VECTORS,
+    Codebook, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
+    blocks::BLOCK,
+    byte_vector::ByteVector,
+    lut::FilterLut,
     memory::{HugeVec, Plain},
 };
 
-/// The kernel of a variant: `$vector` is its [`ByteVector`], `$features` what that type needs.
+/// The kernel of a variant: `$layout` its [`Layout`], `$vector` its [`ByteVector`], `$features` what that type needs.
 macro_rules! ordered_kernel {
-    ($arch:literal, $vector:ident, $features:literal) => {
+    ($arch:literal, $layout:ident, $vector:ident, $features:literal) => {
         #[cfg(target_arch = $arch)]
         mod kernel {
-            use crate::{Codebook, DIM, Error, TopKHeap, byte_vector::$vector, ordered::OrderedCodes, registry::Scan};
+            use crate::{
+                Codebook, DIM, Error, TopKHeap,
+                byte_vector::$vector,
+                ordered::{OrderedCodes, $layout},
+                registry::Scan,
+            };
 
             #[derive(Clone)]
-            struct Ordered(OrderedCodes);
+            struct Ordered(OrderedCodes<$layout>);
 
             pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
                 Ok(Box::new(Ordered(OrderedCodes::new(codebook, codes))))
@@ -59,13 +72,13 @@ macro_rules! ordered_kernel {
             }
 
             #[target_feature(enable = $features)]
-            fn scan(codes: &OrderedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
+            fn scan(codes: &OrderedCodes<$layout>, query: &[f32; DIM], top: &mut TopKHeap) {
                 // SAFETY: this function is compiled for the very features.
                 unsafe { codes.scan::<$vector>(query, top) }
             }
 
             #[target_feature(enable = $features)]
-            fn scan_batch(codes: &OrderedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
+            fn scan_batch(codes: &OrderedCodes<$layout>, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
                 // SAFETY: as above.
                 unsafe { codes.scan_batch::<$vector>(queries, tops) }
             }
@@ -74,57 +87,118 @@ macro_rules! ordered_kernel {
 }
 pub(crate) use ordered_kernel;
 
-/// Vectors in a super-block. Fewer fit the groups better, and cost more LUTs.
+/// Vectors in a super-block. Fewer fit their plans better, and need more plans.
 pub const SUPER_BLOCK: usize = 4096;
-/// Bytes of a vector in the lines.
-const LINES: usize = NUM_SUB_VECTORS / 2;
-/// Groups of a sub-quantizer in a super-block: what a nibble can name.
-const GROUPS: usize = 16;
-/// Groups of a sub-quantizer in the whole list.
-const FINE_GROUPS: usize = 64;
-/// Fine groups that one group can merge. Twice the even share lets rare ones be lumped together.
-const MAX_MEMBERS: usize = 2 * FINE_GROUPS / GROUPS;
-/// A list of codes in the order and layout of this module.
+/// Bytes from one row of a super-block to the next: a cache line more than its codes, or else all rows of a block would be in
+/// the same set of a cache.
+const STRIDE: usize = SUPER_BLOCK + BLOCK;
+/// Groups of centroids of a sub-quantizer that the LUT tells apart.
+const GROUPS: usize = 64;
+/// Pairs of sub-quantizers, the unit in which a scan goes on.
+const PAIRS: usize = NUM_SUB_VECTORS / 2;
+
+/// A list of codes, similar ones together, in super-blocks of a [`Layout`].
 #[derive(Clone)]
-pub struct OrderedCodes {
-    /// With the centroids renumbered so that the low six bits of a code name its fine group.
+pub struct OrderedCodes<L: Layout> {
+    /// With the centroids renumbered so that the low six bits of a code name its group.
     codebook: Codebook,
     /// The place in the caller's list of each code here.
     ids: HugeVec<u32>,
-    /// Row-major renumbered codes.
-    rows: HugeVec<[u8; NUM_SUB_VECTORS]>,
-    lines: HugeVec<Lines>,
-    super_blocks: HugeVec<SuperBlock>,
-    means: Vec<[f32; DIM]>,
+    super_blocks: HugeVec<L>,
+    moments: HugeVec<Moments>,
 }
 
-/// `[line][lane]`: the groups of sub-quantizers 2·line (low nibble) and 2·line + 1.
+/// Where the vectors of a super-block are.
 #[derive(Clone)]
 #[repr(C, align(64))]
-struct Lines([[u8; SUPER_BLOCK]; LINES]);
-
-/// How a super-block's groups are made.
-#[derive(Clone)]
-#[repr(C, align(64))]
-struct SuperBlock {
-    /// `[m][place][group]`: the fine groups of each group; a smaller one repeats its last.
-    members: [[[u8; GROUPS]; MAX_MEMBERS]; NUM_SUB_VECTORS],
-    /// `[m][group]`: the share of the super-block's codes in each group, in 255ths.
-    weights: [[u8; GROUPS]; NUM_SUB_VECTORS],
+struct Moments {
+    /// `[d][m]`: the mean of the decoded vectors.
+    mean: ByDimension,
+    /// `[m]`: their mean squared distance from it.
+    variance: [f32; NUM_SUB_VECTORS],
 }
 
-// SAFETY: arrays of bytes.
-unsafe impl Plain for Lines {}
-// SAFETY: arrays of bytes.
-unsafe impl Plain for SuperBlock {}
+/// A vector, `[d][m]`, so that the distances of its parts are one vector of sums.
+type ByDimension = [[f32; NUM_SUB_VECTORS]; SUB_VECTOR_DIM];
 
-impl OrderedCodes {
+// SAFETY: arrays of numbers.
+unsafe impl Plain for Moments {}
+
+/// How a super-block stores its codes, and what a query looks up in it.
+pub trait Layout: Plain {
+    /// What a query makes for a super-block.
+    type Plan: Copy + Default;
+    /// What it takes to look up a pair of sub-quantizers.
+    type Pair<'a, V: ByteVector>: LookUp<V>
+    where
+        Self: 'a;
+
+    /// Takes up to [`SUPER_BLOCK`] renumbered codes; `self` is zero.
+    fn fill(&mut self, codebook: &Codebook, rows: &[[u8; NUM_SUB_VECTORS]]);
+
+    /// The plan for the LUT of a query, and for each sub-quantizer the least entry that a code of the super-block has.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it. So for all methods.
+    unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<GROUPS>) -> (Self::Plan, [u8; NUM_SUB_VECTORS]);
+
+    /// Settles in what order the pairs are looked up, given what each sub-quantizer is expected to add.
+    fn order(plan: &mut Self::Plan, expected: &[i32; NUM_SUB_VECTORS]);
+
+    /// The pair at a place of the order. Its entries are the LUT's less the least ones. The LUT may have become tighter since
+    /// the plan was made.
+    unsafe fn pair<V: ByteVector>(&self, plan: &Self::Plan, lut: &FilterLut<GROUPS>, place: usize)
+    -> Self::Pair<'_, V>;
+
+    /// Asks for the codes of a block from `lane` on, of the pair at a place of the order.
+    fn prefetch(&self, plan: &Self::Plan, place: usize, lane: usize);
+
+    /// Asks for what [`plan`](Layout::plan) reads.
+    fn prefetch_summary(&self);
+
+    /// Asks for what [`distances`](Layout::distances) reads.
+    fn prefetch_code(&self, lane: usize);
+
+    /// The distances of some codes: the table entries summed over the sub-quantizers in order.
+    fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N];
+}
+
+/// The look-ups of a pair of sub-quantizers.
+pub trait LookUp<V>: Copy {
+    /// The sum of the entries of the codes from `lane` on.
+    ///
+    /// # Safety
+    /// There are codes for the whole vector, and the CPU has the instruction set of `V`.
+    unsafe fn look_up(&self, lane: usize) -> V;
+}
+
+impl<L: Layout> OrderedCodes<L> {
+    /// The ids of the codes of a super-block.
+    #[inline(always)]
+    fn ids_of(&self, super_block: usize) -> &[u32] {
+        let start = super_block * SUPER_BLOCK;
+        &self.ids[start..self.ids.len().min(start + SUPER_BLOCK)]
+    }
+
     /// Bytes that the list holds.
     pub fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.ids)
-            + size_of_val(&*self.rows)
-            + size_of_val(&*self.lines)
-            + size_of_val(&*self.super_blocks)
-            + size_of_val(self.means.as_slice())
+        size_of_val(&*self.ids) + size_of_val(&*self.super_blocks) + size_of_val(&*self.moments)
     }
+}
+
+/// The places of `expected`, the largest value first. Without a branch: sorting would mispredict several.
+#[inline(always)]
+fn descending<const N: usize>(expected: &[i32; N]) -> [u8; N] {
+    // The place makes the values distinct.
+    let mut keys = *expected;
+    keys.iter_mut().zip(0..).for_each(|(key, place)| *key = *key * N as i32 + place);
+    let mut ranks = [0i32; N];
+    for other in keys {
+        ranks.iter_mut().zip(&keys).for_each(|(rank, &key)| *rank += i32::from(key < other));
+    }
+    let mut order = [0; N];
+    for (place, rank) in ranks.into_iter().enumerate() {
+        order[rank as usize % N] = place as u8;
+    }
+    order
 }

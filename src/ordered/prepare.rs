@@ -1,11 +1,11 @@
-//! Preparation: the order of the codes, and the groups of each super-block.
+//! Preparation: the order of the codes.
 
-use super::{FINE_GROUPS, GROUPS, Lines, MAX_MEMBERS, OrderedCodes, SUPER_BLOCK, SuperBlock};
+use super::{Layout, Moments, OrderedCodes, SUPER_BLOCK};
 use crate::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, blocks::BLOCK, grouping, memory::HugeVec};
 
-impl OrderedCodes {
+impl<L: Layout> OrderedCodes<L> {
     /// Orders row-major `codes` `[n][16]`. It takes about a second for a million, on as many threads as there are.
-    pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes {
+    pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes<L> {
         let order = grouping::similar_centroids_together(codebook);
         let unordered = grouping::renumbered(codes, &grouping::inverse(&order));
         let codebook = codebook.reordered(&order);
@@ -14,78 +14,49 @@ impl OrderedCodes {
         ids.iter_mut().zip(0..).for_each(|(id, n)| *id = n);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         similar_codes_together(&codebook, &unordered, &mut ids, threads);
-        let mut rows = HugeVec::zeroed(ids.len());
-        rows.iter_mut().zip(&*ids).for_each(|(row, &id)| *row = unordered[id as usize]);
 
-        let count = rows.len().div_ceil(SUPER_BLOCK);
-        let mut lines = HugeVec::<Lines>::zeroed(count);
-        let mut super_blocks = HugeVec::<SuperBlock>::zeroed(count);
-        let mut means = vec![[0.0; DIM]; count];
+        let count = ids.len().div_ceil(SUPER_BLOCK);
+        let mut super_blocks = HugeVec::<L>::zeroed(count);
+        let mut moments = HugeVec::<Moments>::zeroed(count);
         let share = count.div_ceil(threads).max(1);
         std::thread::scope(|scope| {
-            let parts = lines.chunks_mut(share).zip(super_blocks.chunks_mut(share)).zip(means.chunks_mut(share));
-            for (((lines, super_blocks), means), rows) in parts.zip(rows.chunks(share * SUPER_BLOCK)) {
-                let codebook = &codebook;
+            let parts = super_blocks.chunks_mut(share).zip(moments.chunks_mut(share));
+            for ((super_blocks, moments), ids) in parts.zip(ids.chunks(share * SUPER_BLOCK)) {
+                let (codebook, unordered) = (&codebook, &unordered);
                 scope.spawn(move || {
-                    let outputs = lines.iter_mut().zip(super_blocks).zip(means);
-                    for (((lines, super_block), mean), rows) in outputs.zip(rows.chunks(SUPER_BLOCK)) {
-                        fit(codebook, rows, lines, super_block, mean);
+                    for ((super_block, moments), ids) in
+                        super_blocks.iter_mut().zip(moments).zip(ids.chunks(SUPER_BLOCK))
+                    {
+                        let rows: Vec<_> = ids.iter().map(|&id| unordered[id as usize]).collect();
+                        super_block.fill(codebook, &rows);
+                        *moments = Moments::new(codebook, &rows);
                     }
                 });
             }
         });
-        OrderedCodes { codebook, ids, rows, lines, super_blocks, means }
+        OrderedCodes { codebook, ids, super_blocks, moments }
     }
 }
 
-/// Merges fine groups for the codes `rows` of one super-block, and writes them as lines.
-fn fit(
-    codebook: &Codebook,
-    rows: &[[u8; NUM_SUB_VECTORS]],
-    lines: &mut Lines,
-    super_block: &mut SuperBlock,
-    mean: &mut [f32; DIM],
-) {
-    for m in 0..NUM_SUB_VECTORS {
-        let mut sums = [[0.0f64; SUB_VECTOR_DIM]; FINE_GROUPS];
-        let mut counts = [0.0; FINE_GROUPS];
-        for row in rows {
-            let centroid = &codebook.centroids(m)[usize::from(row[m])];
-            let fine = fine_group(row[m]);
-            counts[fine] += 1.0;
-            sums[fine].iter_mut().zip(centroid).for_each(|(sum, &c)| *sum += f64::from(c));
-        }
-        let present = (0..FINE_GROUPS).filter(|&fine| counts[fine] > 0.0).map(|fine| grouping::Weighted {
-            number: fine as u8,
-            weight: counts[fine],
-            point: sums[fine].map(|sum| sum / counts[fine]),
-        });
-        let groups = grouping::merge(present.collect(), GROUPS, MAX_MEMBERS);
-
-        let mut labels = [0u8; FINE_GROUPS];
-        for (group, members) in groups.iter().enumerate() {
-            let share = members.iter().map(|member| member.weight).sum::<f64>() / rows.len() as f64;
-            super_block.weights[m][group] = (share * 255.0) as u8;
-            members.iter().for_each(|member| labels[usize::from(member.number)] = group as u8);
-        }
-        for group in 0..GROUPS {
-            // A group that is not used repeats the first.
-            let members = groups.get(group).unwrap_or(&groups[0]);
-            for place in 0..MAX_MEMBERS {
-                super_block.members[m][place][group] = members[place.min(members.len() - 1)].number;
+impl Moments {
+    /// Of the vectors that `rows` stand for, at least one.
+    fn new(codebook: &Codebook, rows: &[[u8; NUM_SUB_VECTORS]]) -> Moments {
+        let mut this = Moments { mean: [[0.0; NUM_SUB_VECTORS]; SUB_VECTOR_DIM], variance: [0.0; NUM_SUB_VECTORS] };
+        let count = rows.len() as f64;
+        for m in 0..NUM_SUB_VECTORS {
+            let (mut sums, mut squares) = ([0.0; SUB_VECTOR_DIM], 0.0);
+            for row in rows {
+                for (sum, &c) in sums.iter_mut().zip(&codebook.centroids(m)[usize::from(row[m])]) {
+                    *sum += f64::from(c);
+                    squares += f64::from(c) * f64::from(c);
+                }
             }
+            let means = sums.map(|sum| sum / count);
+            this.mean.iter_mut().zip(means).for_each(|(row, mean)| row[m] = mean as f32);
+            this.variance[m] = (squares / count - means.map(|mean| mean * mean).iter().sum::<f64>()) as f32;
         }
-        for (row, byte) in rows.iter().zip(&mut lines.0[m / 2]) {
-            *byte |= labels[fine_group(row[m])] << (4 * (m % 2));
-        }
-        for d in 0..SUB_VECTOR_DIM {
-            mean[m * SUB_VECTOR_DIM + d] = (sums.iter().map(|sum| sum[d]).sum::<f64>() / rows.len() as f64) as f32;
-        }
+        this
     }
-}
-
-fn fine_group(code: u8) -> usize {
-    usize::from(code) % FINE_GROUPS
 }
 
 /// Puts similar codes next to each other: halves of halves, each split along its principal direction.

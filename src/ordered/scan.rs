@@ -1,41 +1,48 @@
 //! The way of a query through the list.
 
-use std::ops::Range;
-
-use super::{FINE_GROUPS, GROUPS, LINES, MAX_MEMBERS, OrderedCodes, SUPER_BLOCK};
+use super::{ByDimension, GROUPS, Layout, LookUp, Moments, OrderedCodes, PAIRS, SUPER_BLOCK};
 use crate::{
-    DIM, DistanceTable, NUM_SUB_VECTORS, TopKHeap,
+    DIM, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TopKHeap,
     blocks::{self, BLOCK},
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
-    lut::{FilterLut, FilterTable},
-    memory::prefetch,
-    table::distance,
+    lut::{FilterLut, FilterTable, LIMIT},
 };
 
-/// Lines that are summed for every block before any is dropped.
-const FIRST_LINES: usize = 2;
+/// Blocks in a super-block.
+const BLOCKS: usize = SUPER_BLOCK / BLOCK;
 /// Super-blocks that come first, since they make the threshold fall; all others come as they lie.
 const NEAREST: usize = 8;
+/// Of those, the ones that the first threshold comes from.
+const TRIED: usize = 2;
 /// Queries of a batch that go through the list together: as many as a near cache holds the tables of.
 const SIDE_BY_SIDE: usize = 16;
+/// Super-blocks of the list that each of those goes on by before the next one does.
+const TURN: usize = 4;
 /// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
 /// data that defeats it.
 const UNFILTERED: usize = 8;
-impl OrderedCodes {
+/// Candidates whose sums are under way at a time.
+const AT_ONCE: usize = 4;
+
+/// Pairs of sub-quantizers that are looked up before the blocks with nothing near are dropped: for all blocks, then again and
+/// again for those that are left.
+const STEP: usize = 2;
+
+/// More than a sub-quantizer that tells is expected to add, and so little that the order of the sums does not overflow.
+const EXPECTED: f32 = 1e6;
+
+impl<L: Layout> OrderedCodes<L> {
     /// Offers to `top` what can be near `query`.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
     pub unsafe fn scan<V: ByteVector>(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-        let mut scan = Scan::new(self, query, top);
         // SAFETY: this function's contract is theirs.
         unsafe {
-            scan.nearest_super_blocks::<V>();
-            for at in 0..self.super_blocks.len() {
-                scan.other_super_block::<V>(at);
-            }
+            let mut scan = Scan::new::<V>(self, query, top);
+            while scan.go_on::<V>() {}
         }
     }
 
@@ -47,15 +54,15 @@ impl OrderedCodes {
     #[inline(always)]
     pub unsafe fn scan_batch<V: ByteVector>(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
         for (queries, tops) in queries.chunks(SIDE_BY_SIDE).zip(tops.chunks_mut(SIDE_BY_SIDE)) {
-            let mut scans: Vec<_> = queries.iter().zip(tops).map(|(query, top)| Scan::new(self, query, top)).collect();
             // SAFETY: this function's contract is theirs.
             unsafe {
-                for scan in &mut scans {
-                    scan.nearest_super_blocks::<V>();
+                let mut scans = Vec::with_capacity(queries.len());
+                for (query, top) in queries.iter().zip(tops) {
+                    scans.push(Scan::new::<V>(self, query, top));
                 }
-                for at in 0..self.super_blocks.len() {
+                for end in (0..=NEAREST + self.super_blocks.len() + TURN).step_by(TURN) {
                     for scan in &mut scans {
-                        scan.other_super_block::<V>(at);
+                        while scan.visited < end && scan.go_on::<V>() {}
                     }
                 }
             }
@@ -64,20 +71,16 @@ impl OrderedCodes {
 
     /// The super-blocks with the nearest means, the nearest first.
     #[inline(always)]
-    fn nearest_super_blocks(&self, query: &[f32; DIM]) -> Nearest {
+    fn nearest_super_blocks(&self, query: &ByDimension) -> [usize; NEAREST] {
         let mut nearest = [(f32::INFINITY, NONE); NEAREST];
-        for (mean, at) in self.means.iter().zip(0..) {
-            let mut sums = [0.0; 16];
-            for (mean, query) in mean.as_chunks::<16>().0.iter().zip(query.as_chunks::<16>().0) {
-                for lane in 0..16 {
-                    sums[lane] += (mean[lane] - query[lane]) * (mean[lane] - query[lane]);
-                }
-            }
-            let mut next = (sums.iter().sum::<f32>(), at);
-            // Inserted where it belongs; a list of few super-blocks leaves none of them out, not even with an infinite mean.
-            for place in &mut nearest {
-                if next.0 < place.0 || place.1 == NONE {
-                    std::mem::swap(&mut next, place);
+        for (at, moments) in self.moments.iter().enumerate() {
+            let mut next = (moments.distances(query).iter().sum(), at);
+            // A list of few super-blocks leaves none of them out, not even with an infinite mean.
+            if next.0 < nearest[NEAREST - 1].0 || at < NEAREST {
+                for place in &mut nearest {
+                    if next.0 < place.0 || place.1 == NONE {
+                        std::mem::swap(&mut next, place);
+                    }
                 }
             }
         }
@@ -85,279 +88,426 @@ impl OrderedCodes {
     }
 }
 
-/// No super-block.
-const NONE: u32 = u32::MAX;
-/// Super-blocks, [`NONE`] behind the last.
-type Nearest = [u32; NEAREST];
+impl Moments {
+    /// The squared distance of each part of `query` from the mean.
+    #[inline(always)]
+    fn distances(&self, query: &ByDimension) -> [f32; NUM_SUB_VECTORS] {
+        let mut sums = [0.0; NUM_SUB_VECTORS];
+        for (mean, query) in self.mean.iter().zip(query) {
+            for (sum, (mean, query)) in sums.iter_mut().zip(mean.iter().zip(query)) {
+                *sum += (mean - query) * (mean - query);
+            }
+        }
+        sums
+    }
 
-/// One query on its way through the list.
-struct Scan<'a> {
-    codes: &'a OrderedCodes,
-    /// The super-blocks that come first.
-    nearest: Nearest,
+    /// What a code of the super-block adds to a distance, on average.
+    #[inline(always)]
+    fn expected(&self, query: &ByDimension) -> [f32; NUM_SUB_VECTORS] {
+        let mut expected = self.distances(query);
+        expected.iter_mut().zip(&self.variance).for_each(|(sum, variance)| *sum += variance);
+        expected
+    }
+}
+
+/// No super-block.
+const NONE: usize = usize::MAX;
+
+/// One query on its way through the list. While a super-block is worked on, the next one is planned and its first codes are
+/// on the way.
+struct Scan<'a, L: Layout> {
+    codes: &'a OrderedCodes<L>,
+    query: ByDimension,
+    /// Super-blocks that come first, [`NONE`] behind the last.
+    nearest: [usize; NEAREST],
+    /// Super-blocks that have had their turn: first the nearest, then all.
+    visited: usize,
     table: DistanceTable,
-    bounds: FilterTable<FINE_GROUPS>,
-    lut: FilterLut<FINE_GROUPS>,
+    bounds: FilterTable<GROUPS>,
+    lut: FilterLut<GROUPS>,
     /// The threshold that `lut` was made for.
     lut_threshold: f32,
-    /// Places of codes that are to be scored; their rows are on the way.
+    /// As many codes as are wanted are known to lie within it.
+    first_threshold: f32,
+    /// The super-block that is worked on, and the next one.
+    passes: [Box<Pass<L>>; 2],
+    /// Lanes that are to be scored; what it takes is on the way.
     candidates: Candidates,
-    /// Stretches that are still to be scored without the filter.
+    /// The super-block that they are of.
+    candidates_at: usize,
+    /// Super-blocks that are still to be scored without the filter.
     unfiltered: usize,
     top: &'a mut TopKHeap,
 }
 
-/// How one super-block is to be scanned.
+/// A super-block under way.
 #[repr(C, align(64))]
-struct Plan {
-    /// `[m][group]`, less each row's minimum.
-    lut: [[u8; GROUPS]; NUM_SUB_VECTORS],
-    /// The lines, the one that is expected to add most first.
-    order: [u8; LINES],
-    /// Sum of the rows' minima, which no code of the super-block is below; 255 if nothing there can be near.
+struct Pass<L: Layout> {
+    /// `[block][lane]`
+    sums: [[u8; BLOCK]; BLOCKS],
+    /// First lanes of the blocks that may hold something near.
+    alive: [u16; BLOCKS],
+    num_alive: usize,
+    plan: L::Plan,
+    at: usize,
+    /// Codes in the super-block, or 0 if nothing there can be near.
+    len: usize,
+    /// Sum of the least entries, which no code of the super-block is below.
     base: u8,
 }
 
-impl<'a> Scan<'a> {
+impl<'a, L: Layout> Scan<'a, L> {
     #[inline(always)]
-    fn new(codes: &'a OrderedCodes, query: &[f32; DIM], top: &'a mut TopKHeap) -> Self {
+    unsafe fn new<V: ByteVector>(codes: &'a OrderedCodes<L>, query: &[f32; DIM], top: &'a mut TopKHeap) -> Self {
         let table = codes.codebook.distance_table(query);
-        Scan {
+        let mut by_dimension = [[0.0; NUM_SUB_VECTORS]; SUB_VECTOR_DIM];
+        for (m, part) in query.as_chunks::<SUB_VECTOR_DIM>().0.iter().enumerate() {
+            by_dimension.iter_mut().zip(part).for_each(|(row, &value)| row[m] = value);
+        }
+        let mut this = Scan {
             codes,
-            nearest: codes.nearest_super_blocks(query),
+            nearest: codes.nearest_super_blocks(&by_dimension),
+            visited: 0,
+            query: by_dimension,
             bounds: FilterTable::new(&table),
             table,
-            lut: FilterLut([[0; FINE_GROUPS]; NUM_SUB_VECTORS]),
+            lut: FilterLut([[0; GROUPS]; NUM_SUB_VECTORS]),
             lut_threshold: f32::INFINITY,
+            first_threshold: f32::INFINITY,
+            passes: [Pass::none(), Pass::none()],
             candidates: Candidates::new(),
+            candidates_at: 0,
             unfiltered: 0,
             top,
-        }
+        };
+        // SAFETY: this function's contract.
+        unsafe { this.find_first_threshold::<V>() };
+        this
     }
 
-    /// Scans the nearest super-blocks. Of the very nearest the first block as it is, then twice as much each time, since the
-    /// threshold falls fast at first.
+    /// Finds a threshold that is near the last: the codes with the smallest sums in the nearest super-blocks, in a LUT that is
+    /// made for the average distance there.
     #[inline(always)]
-    unsafe fn nearest_super_blocks<V: ByteVector>(&mut self) {
-        let [first, rest @ ..] = self.nearest;
-        if first == NONE {
+    unsafe fn find_first_threshold<V: ByteVector>(&mut self) {
+        let k = self.top.k();
+        let tried = self.nearest[..TRIED].iter().filter(|&&at| at != NONE).count();
+        if k == 0 || tried == 0 {
             return;
         }
-        self.score_all(first as usize * SUPER_BLOCK, BLOCK);
-        let mut done = BLOCK;
-        while done < SUPER_BLOCK {
+        self.set_lut(self.codes.moments[self.nearest[0]].expected(&self.query).iter().sum());
+        let passes = &mut self.passes[..tried];
+        for (pass, &at) in passes.iter_mut().zip(&self.nearest) {
             // SAFETY: this function's contract.
-            unsafe { self.super_block::<V>(first as usize, done..2 * done) };
-            done *= 2;
-        }
-        for at in rest.into_iter().take_while(|&at| at != NONE) {
-            // SAFETY: as above.
-            unsafe { self.super_block::<V>(at as usize, 0..SUPER_BLOCK) };
-        }
-    }
-
-    /// Scans a super-block unless it is one of the nearest, which have been.
-    #[inline(always)]
-    unsafe fn other_super_block<V: ByteVector>(&mut self, at: usize) {
-        if !self.nearest.contains(&(at as u32)) {
-            // SAFETY: this function's contract.
-            unsafe { self.super_block::<V>(at, 0..SUPER_BLOCK) };
-        }
-    }
-
-    /// Makes the LUT of a super-block, for the threshold as it is now.
-    #[inline(always)]
-    unsafe fn plan<V: ByteVector>(&mut self, at: usize) -> Plan {
-        if self.bounds.is_tighter(self.top.threshold(), self.lut_threshold) {
-            self.lut_threshold = self.top.threshold();
-            self.bounds.quantize(self.lut_threshold, &mut self.lut);
-        }
-        let super_block = &self.codes.super_blocks[at];
-        if let Some(next) = self.codes.super_blocks.get(at + 1) {
-            // A member's place in all groups is 16 bytes, four of them a cache line.
-            next.members.as_flattened().iter().step_by(4).for_each(prefetch);
-        }
-        let mut plan = Plan { lut: [[0; GROUPS]; NUM_SUB_VECTORS], order: [0; LINES], base: 0 };
-        let mut expected = [0u32; NUM_SUB_VECTORS];
-        let mut base = 0;
-        for (m, expected) in expected.iter_mut().enumerate() {
-            let mut minima = [[0u8; GROUPS]; MAX_MEMBERS];
-            let members = super_block.members[m].as_flattened();
-            for start in (0..members.len()).step_by(V::LANES) {
-                // SAFETY: `members` and `minima` have the same whole number of vectors; a fine group is below 64.
-                unsafe {
-                    let entries = V::look_up_64(&self.lut.0[m], V::load(members.as_ptr().add(start)));
-                    entries.store(minima.as_flattened_mut().as_mut_ptr().add(start));
+            unsafe {
+                pass.plan::<V>(self.codes, at, &self.query, &self.bounds, &self.lut, self.lut_threshold);
+                pass.first::<V>(self.codes, &self.lut, None);
+                for place in (STEP..PAIRS).step_by(STEP) {
+                    pass.go_on::<V>(self.codes, &self.lut, place);
                 }
             }
-            let mut row = minima[0];
-            for entries in &minima[1..] {
-                row.iter_mut().zip(entries).for_each(|(least, &entry)| *least = entry.min(*least));
-            }
-            let least = row.iter().fold(255, |least, &entry| entry.min(least));
-            row.iter_mut().for_each(|entry| *entry -= least);
-            base += u32::from(least);
-            *expected = row.iter().zip(&super_block.weights[m]).map(|(&e, &w)| u32::from(e) * u32::from(w)).sum();
-            plan.lut[m] = row;
         }
-        plan.base = base.min(255) as u8;
-        // The line's number makes the keys distinct, and is what is left of them.
-        let mut keys: [u32; LINES] =
-            std::array::from_fn(|line| (expected[2 * line] + expected[2 * line + 1]) * LINES as u32 + line as u32);
-        keys.sort_unstable_by(|a, b| b.cmp(a));
-        plan.order = keys.map(|key| (key % LINES as u32) as u8);
-        plan
+        let (mut limit, mut beyond) = (0, u8::MAX);
+        while limit < beyond {
+            let middle = limit + (beyond - limit) / 2;
+            let mut count = 0;
+            // Not in a closure, which would not have the instruction set.
+            for pass in &*passes {
+                for &lane in &pass.alive[..pass.num_alive] {
+                    // SAFETY: as above.
+                    count += unsafe { pass.up_to::<V>(usize::from(lane), middle) }.count_ones();
+                }
+            }
+            (limit, beyond) = if count as usize >= k { (limit, middle) } else { (middle + 1, beyond) };
+        }
+        if limit < u8::MAX {
+            let mut top = TopKHeap::with_k(k);
+            for pass in passes {
+                for &lane in &pass.alive[..pass.num_alive] {
+                    let lane = usize::from(lane);
+                    // SAFETY: as above.
+                    self.candidates.add_lanes(lane, unsafe { pass.up_to::<V>(lane, limit) });
+                    let super_block = &self.codes.super_blocks[pass.at];
+                    score(super_block, &self.table, &self.candidates, |_, distance| top.push(0, distance));
+                    self.candidates.clear();
+                }
+            }
+            self.first_threshold = top.threshold();
+        } else {
+            self.unfiltered = 1;
+        }
+        self.passes.iter_mut().for_each(|pass| (pass.len, pass.num_alive) = (0, 0));
+        // Perhaps above the one that the LUT was made for.
+        self.set_lut(self.first_threshold);
     }
 
-    /// Scores what can be near among `lanes` of a super-block, which are whole blocks.
+    /// What a code must not exceed to be of interest.
     #[inline(always)]
-    unsafe fn super_block<V: ByteVector>(&mut self, at: usize, lanes: Range<usize>) {
-        let start = at * SUPER_BLOCK;
-        let len = (self.codes.rows.len() - start).min(SUPER_BLOCK);
-        if lanes.start >= len {
-            return;
-        }
-        let lanes = lanes.start..lanes.end.min(len);
-        if self.unfiltered > 0 {
-            self.unfiltered -= 1;
-            return self.score_all(start + lanes.start, lanes.len());
+    fn threshold(&self) -> f32 {
+        let kept = self.top.threshold();
+        if kept < self.first_threshold { kept } else { self.first_threshold }
+    }
+
+    #[inline(always)]
+    fn set_lut(&mut self, threshold: f32) {
+        self.lut_threshold = threshold;
+        self.bounds.quantize(threshold, &mut self.lut);
+    }
+
+    /// Goes on with the super-blocks under way. Whether there still are any.
+    #[inline(always)]
+    unsafe fn go_on<V: ByteVector>(&mut self) -> bool {
+        self.score_candidates();
+        self.passes.swap(0, 1);
+        // SAFETY: this function's contract.
+        unsafe { self.next_pass::<V>() };
+        let Scan { passes: [now, next], codes, lut, .. } = self;
+        if now.len + next.len == 0 {
+            return false;
         }
         // SAFETY: this function's contract.
-        let plan = unsafe { self.plan::<V>(at) };
-        if plan.base == 255 {
-            return;
-        }
-        let mut sums = Sums([[0; BLOCK]; SUPER_BLOCK / BLOCK]);
-        let mut alive = [0u16; SUPER_BLOCK / BLOCK];
-        let mut num_alive = 0;
-
-        let lines = &self.codes.lines[at].0;
-        let line = |place: usize| &lines[usize::from(plan.order[place])];
-        for lane in lanes.clone().step_by(BLOCK) {
-            // SAFETY: lanes and lines are whole blocks; `sums` has a block for each.
-            unsafe {
-                let below = plan.add::<V, FIRST_LINES>(lines, 0, lane, None, &mut sums.0[num_alive]);
-                alive[num_alive] = lane as u16;
-                num_alive += usize::from(below);
-                // Without a branch: a dead block prefetches what is there already.
-                let next = if below { FIRST_LINES } else { 0 };
-                prefetch(&line(next)[lane]);
-                prefetch(&line(next + 1)[lane]);
+        unsafe {
+            now.first::<V>(codes, lut, Some(next));
+            for place in (STEP..PAIRS).step_by(STEP) {
+                now.prefetch(codes, place);
+                now.go_on::<V>(codes, lut, place);
             }
+            self.gather::<V>();
         }
-        for place in (FIRST_LINES..LINES).step_by(2) {
-            let mut kept = 0;
-            for at in 0..num_alive {
-                let lane = usize::from(alive[at]);
-                let before = sums.0[at];
-                // SAFETY: as above.
-                let below = unsafe { plan.add::<V, 2>(lines, place, lane, Some(&before), &mut sums.0[kept]) };
-                alive[kept] = lane as u16;
-                kept += usize::from(below);
-                let next = if below { (place + 2).min(LINES - 2) } else { place };
-                prefetch(&line(next)[lane]);
-                prefetch(&line(next + 1)[lane]);
-            }
-            num_alive = kept;
-        }
-        let mut near = 0;
-        for (sums, &lane) in sums.0.iter().zip(&alive[..num_alive]) {
-            // SAFETY: this function's contract.
-            let below = unsafe { below_255::<V>(sums) } & blocks::lanes(len - usize::from(lane));
-            near += below.count_ones() as usize;
-            self.gather(start + usize::from(lane), below);
-        }
-        // While the threshold still falls fast, one stretch says little about those behind the next.
-        if near > lanes.len() / 8 * 7 {
-            self.unfiltered = if lanes.len() == SUPER_BLOCK { UNFILTERED } else { 1 };
-        }
-        self.score_candidates();
+        true
     }
 
-    /// Takes up the codes from `start` on whose bit is set.
+    /// Plans the next super-block that may hold something near. If there is none, it has no codes.
     #[inline(always)]
-    fn gather(&mut self, start: usize, below: u64) {
-        if below.count_ones() > BLOCK as u32 / 2 {
-            // A filter that lets this much pass is no use here: straight through, without the detour.
-            self.score_all(start, BLOCK);
-            return;
+    unsafe fn next_pass<V: ByteVector>(&mut self) {
+        let threshold = self.threshold();
+        if self.bounds.is_tighter(threshold, self.lut_threshold) {
+            self.set_lut(threshold);
         }
-        if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
-            self.score_candidates();
+        self.passes[1].len = 0;
+        while self.passes[1].len == 0 && self.visited < NEAREST + self.codes.super_blocks.len() {
+            let at = self.nearest.get(self.visited).copied().unwrap_or_else(|| self.visited - NEAREST);
+            let again = self.visited >= NEAREST && self.nearest.contains(&at);
+            self.visited += 1;
+            if at == NONE || again {
+                continue;
+            }
+            if self.unfiltered > 0 {
+                self.unfiltered -= 1;
+                self.score_all(at);
+            } else {
+                let [_, next] = &mut self.passes;
+                // SAFETY: this function's contract.
+                unsafe { next.plan::<V>(self.codes, at, &self.query, &self.bounds, &self.lut, self.lut_threshold) };
+            }
         }
-        let before = self.candidates.places().len();
-        self.candidates.add_lanes(start, below);
-        for &place in &self.candidates.places()[before..] {
-            prefetch(&self.codes.rows[place as usize]);
+    }
+
+    /// Takes up what has passed in the super-block that is worked on.
+    #[inline(always)]
+    unsafe fn gather<V: ByteVector>(&mut self) {
+        let [now, _] = &self.passes;
+        let (len, at) = (now.len, now.at);
+        let (alive, mut count) = (now.num_alive, 0);
+        self.candidates_at = at;
+        for i in 0..alive {
+            let [now, _] = &self.passes;
+            let lane = usize::from(now.alive[i]);
+            // SAFETY: this function's contract.
+            let near = unsafe { now.up_to::<V>(lane, LIMIT) };
+            count += near.count_ones() as usize;
+            let before = self.candidates.places().len();
+            self.candidates.add_lanes(lane, near);
+            for &lane in &self.candidates.places()[before..] {
+                self.codes.super_blocks[at].prefetch_code(lane as usize);
+            }
+            if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                self.score_candidates();
+            }
+        }
+        // The nearest super-blocks say little about the others.
+        if count > len / 8 * 7 && self.visited > NEAREST + 1 {
+            self.unfiltered = UNFILTERED;
         }
     }
 
     #[inline(always)]
     fn score_candidates(&mut self) {
-        for &place in self.candidates.places() {
-            let place = place as usize;
-            let distance = distance(&self.codes.rows[place], &self.table);
-            // Checked here so that only few ids are read.
-            if distance <= self.top.threshold() {
-                self.top.push(self.codes.ids[place], distance);
-            }
-        }
-        self.candidates.clear();
-    }
-
-    /// Scores up to `count` codes from `start` on.
-    #[inline(always)]
-    fn score_all(&mut self, start: usize, count: usize) {
-        let end = (start + count).min(self.codes.rows.len());
-        for (row, &id) in self.codes.rows[start..end].iter().zip(&self.codes.ids[start..end]) {
-            self.top.push(id, distance(row, &self.table));
-        }
-    }
-}
-
-/// Sums of blocks, `[block][lane]`.
-#[repr(C, align(64))]
-struct Sums([[u8; BLOCK]; SUPER_BLOCK / BLOCK]);
-
-impl Plan {
-    /// Adds `N` lines from `place` on to the sums of the block at `lane`, or to the base. Whether a sum is below 255.
-    #[inline(always)]
-    unsafe fn add<V: ByteVector, const N: usize>(
-        &self,
-        lines: &[[u8; SUPER_BLOCK]; LINES],
-        place: usize,
-        lane: usize,
-        before: Option<&[u8; BLOCK]>,
-        sums: &mut [u8; BLOCK],
-    ) -> bool {
-        // SAFETY: this function's contract.
-        let mut least = unsafe { V::splat(255) };
-        for part in (0..BLOCK).step_by(V::LANES) {
-            // SAFETY: `lane` is a block's first lane, `part` a whole vector of the block.
-            unsafe {
-                let mut sum = before.map_or_else(|| V::splat(self.base), |before| V::load(before.as_ptr().add(part)));
-                for n in 0..N {
-                    let line = usize::from(self.order[place + n]);
-                    let codes = V::load(lines[line].as_ptr().add(lane + part));
-                    sum = sum.add_saturating(V::table(&self.lut[2 * line]).look_up(codes.low_nibbles()));
-                    sum = sum.add_saturating(V::table(&self.lut[2 * line + 1]).look_up(codes.high_nibbles()));
+        let Scan { codes, table, candidates, candidates_at: at, first_threshold, top, .. } = self;
+        if !candidates.places().is_empty() {
+            score(&codes.super_blocks[*at], table, candidates, |lane, distance| {
+                // Checked here so that only few ids are read.
+                if distance <= top.threshold() && distance <= *first_threshold {
+                    top.push(codes.ids[*at * SUPER_BLOCK + lane], distance);
                 }
-                sum.store(sums.as_mut_ptr().add(part));
-                least = least.min(sum);
-            }
+            });
+            candidates.clear();
         }
-        // SAFETY: this function's contract.
-        unsafe { least.any_below_255() }
+    }
+
+    /// Scores the whole of a super-block.
+    #[inline(always)]
+    fn score_all(&mut self, at: usize) {
+        let super_block = &self.codes.super_blocks[at];
+        for (some, ids) in (0..).step_by(AT_ONCE).zip(self.codes.ids_of(at).chunks(AT_ONCE)) {
+            let distances = super_block.distances(&self.table, std::array::from_fn::<_, AT_ONCE, _>(|i| some + i));
+            ids.iter().zip(distances).for_each(|(&id, distance)| self.top.push(id, distance));
+        }
     }
 }
 
-/// One bit for each lane below 255.
+/// Hands the lane and distance of each candidate to `push`.
 #[inline(always)]
-unsafe fn below_255<V: ByteVector>(sums: &[u8; BLOCK]) -> u64 {
-    let mut below = 0;
-    for part in (0..BLOCK).step_by(V::LANES) {
-        // SAFETY: `part` is a whole vector of the block; the rest is the caller's contract.
-        below |= unsafe { V::load(sums.as_ptr().add(part)).below_255() } << part;
+fn score<L: Layout>(super_block: &L, table: &DistanceTable, candidates: &Candidates, mut push: impl FnMut(usize, f32)) {
+    let places = candidates.places();
+    for first in (0..places.len()).step_by(AT_ONCE) {
+        let lanes = std::array::from_fn::<_, AT_ONCE, _>(|i| places[(first + i).min(places.len() - 1)] as usize);
+        let distances = super_block.distances(table, lanes);
+        lanes.into_iter().zip(distances).take(places.len() - first).for_each(|(lane, distance)| push(lane, distance));
     }
-    below
+}
+
+impl<L: Layout> Pass<L> {
+    fn none() -> Box<Self> {
+        Box::new(Pass {
+            sums: [[0; BLOCK]; BLOCKS],
+            alive: [0; BLOCKS],
+            num_alive: 0,
+            plan: L::Plan::default(),
+            at: 0,
+            len: 0,
+            base: 0,
+        })
+    }
+
+    /// Begins with super-block `at`, for the LUT for `threshold`.
+    #[inline(always)]
+    unsafe fn plan<V: ByteVector>(
+        &mut self,
+        codes: &OrderedCodes<L>,
+        at: usize,
+        query: &ByDimension,
+        bounds: &FilterTable<GROUPS>,
+        lut: &FilterLut<GROUPS>,
+        threshold: f32,
+    ) {
+        if let Some(next) = codes.super_blocks.get(at + 1) {
+            next.prefetch_summary();
+        }
+        // SAFETY: this function's contract.
+        let (plan, least) = unsafe { codes.super_blocks[at].plan::<V>(lut) };
+        self.base = least.iter().map(|&least| u32::from(least)).sum::<u32>().min(255) as u8;
+        self.num_alive = 0;
+        self.len = 0;
+        if self.base == 255 {
+            return;
+        }
+        self.at = at;
+        self.len = codes.ids_of(at).len();
+        self.plan = plan;
+        let scaled = bounds.scaled(&codes.moments[at].expected(query), threshold);
+        let mut expected = [0; NUM_SUB_VECTORS];
+        for (expected, (scaled, least)) in expected.iter_mut().zip(scaled.into_iter().zip(least)) {
+            *expected = (scaled - f32::from(least)).clamp(-EXPECTED, EXPECTED) as i32;
+        }
+        L::order(&mut self.plan, &expected);
+    }
+
+    /// Looks up the first pairs for all blocks, and asks for those of the super-block `ahead`.
+    #[inline(always)]
+    unsafe fn first<V: ByteVector>(&mut self, codes: &OrderedCodes<L>, lut: &FilterLut<GROUPS>, ahead: Option<&Self>) {
+        let ahead = ahead.filter(|ahead| ahead.len > 0);
+        let super_block = &codes.super_blocks[self.at];
+        let mut num_alive = 0;
+        // SAFETY: this function's contract; there are codes for whole blocks.
+        unsafe {
+            let pairs: [_; STEP] = std::array::from_fn(|place| super_block.pair::<V>(&self.plan, lut, place));
+            let base = V::splat(self.base);
+            for (block, sums) in self.sums.iter_mut().enumerate().take(self.len.div_ceil(BLOCK)) {
+                let lane = block * BLOCK;
+                let below = add(&pairs, lane, sums, |_| base);
+                self.alive[num_alive] = lane as u16;
+                num_alive += usize::from(below);
+                if let Some(ahead) = ahead {
+                    for place in 0..STEP {
+                        codes.super_blocks[ahead.at].prefetch(&ahead.plan, place, lane);
+                    }
+                }
+            }
+        }
+        self.num_alive = num_alive;
+    }
+
+    /// Asks for the codes of the pairs from `place` on of the blocks that are left.
+    #[inline(always)]
+    fn prefetch(&self, codes: &OrderedCodes<L>, place: usize) {
+        for &lane in &self.alive[..self.num_alive] {
+            for place in place..place + STEP {
+                codes.super_blocks[self.at].prefetch(&self.plan, place, usize::from(lane));
+            }
+        }
+    }
+
+    /// Looks up the pairs from `place` on for the blocks that are left.
+    #[inline(always)]
+    unsafe fn go_on<V: ByteVector>(&mut self, codes: &OrderedCodes<L>, lut: &FilterLut<GROUPS>, place: usize) {
+        if self.num_alive == 0 {
+            return;
+        }
+        let super_block = &codes.super_blocks[self.at];
+        let mut kept = 0;
+        // SAFETY: as in `first`.
+        unsafe {
+            let pairs: [_; STEP] = std::array::from_fn(|n| super_block.pair::<V>(&self.plan, lut, place + n));
+            for at in 0..self.num_alive {
+                let lane = usize::from(self.alive[at]);
+                let sums = &mut self.sums[lane / BLOCK % BLOCKS];
+                let before = *sums;
+                let below = add(&pairs, lane, sums, |part| V::load(before.as_ptr().add(part)));
+                self.alive[kept] = lane as u16;
+                kept += usize::from(below);
+            }
+        }
+        self.num_alive = kept;
+    }
+
+    /// One bit for each code of a block whose sum is up to `limit`, below 255.
+    #[inline(always)]
+    unsafe fn up_to<V: ByteVector>(&self, lane: usize, limit: u8) -> u64 {
+        let sums = &self.sums[lane / BLOCK % BLOCKS];
+        let mut lanes = 0;
+        for part in (0..BLOCK).step_by(V::LANES) {
+            // SAFETY: `part` is a whole vector of the block; the rest is the caller's contract.
+            unsafe {
+                // What is above the limit saturates.
+                let sums = V::load(sums.as_ptr().add(part)).add_saturating(V::splat(LIMIT - limit));
+                lanes |= sums.below_255() << part;
+            }
+        }
+        lanes & blocks::lanes(self.len - lane)
+    }
+}
+
+/// Adds some pairs to the sums of the block at `lane`. Whether one stays below 255.
+#[inline(always)]
+unsafe fn add<V: ByteVector>(
+    pairs: &[impl LookUp<V>; STEP],
+    lane: usize,
+    sums: &mut [u8; BLOCK],
+    before: impl Fn(usize) -> V,
+) -> bool {
+    // SAFETY: this function's contract.
+    let mut least = unsafe { V::splat(255) };
+    for part in (0..BLOCK).step_by(V::LANES) {
+        let mut sum = before(part);
+        // SAFETY: the caller has a whole block at `lane`.
+        unsafe {
+            for pair in pairs {
+                sum = sum.add_saturating(pair.look_up(lane + part));
+            }
+            sum.store(sums.as_mut_ptr().add(part));
+            least = least.min(sum);
+        }
+    }
+    // SAFETY: this function's contract.
+    unsafe { least.any_below_255() }
 }

@@ -1,0 +1,122 @@
+//! A byte a code: the low six bits name one of 64 groups, which AVX-512's `vpermb` looks up at once.
+
+use super::{GROUPS, Layout, LookUp, PAIRS, STRIDE, SUPER_BLOCK, descending};
+use crate::{
+    Codebook, DistanceTable, NUM_SUB_VECTORS,
+    byte_vector::ByteVector,
+    lut::FilterLut,
+    memory::{Plain, prefetch},
+};
+
+/// The codes of a super-block, sub-quantizer by sub-quantizer.
+#[derive(Clone)]
+#[repr(C, align(64))]
+pub struct Bytes {
+    /// `[m][lane]`
+    rows: [[u8; STRIDE]; NUM_SUB_VECTORS],
+    /// `[m]`: one bit for each group that occurs.
+    present: [u64; NUM_SUB_VECTORS],
+}
+
+// SAFETY: arrays of numbers.
+unsafe impl Plain for Bytes {}
+
+/// The order of the sub-quantizers, and the least entry of each.
+#[derive(Clone, Copy, Default)]
+pub struct Plan {
+    order: [u8; NUM_SUB_VECTORS],
+    least: [u8; NUM_SUB_VECTORS],
+}
+
+impl Plan {
+    /// The sub-quantizers of the pair at `place`.
+    #[inline(always)]
+    fn pair(&self, place: usize) -> [usize; 2] {
+        let [a, b] = self.order.as_chunks::<2>().0[place % PAIRS];
+        [usize::from(a) % NUM_SUB_VECTORS, usize::from(b) % NUM_SUB_VECTORS]
+    }
+}
+
+/// Two rows and their entries.
+#[derive(Clone, Copy)]
+pub struct Pair<'a> {
+    rows: [&'a [u8; STRIDE]; 2],
+    entries: [[u8; GROUPS]; 2],
+}
+
+impl<V: ByteVector> LookUp<V> for Pair<'_> {
+    #[inline(always)]
+    unsafe fn look_up(&self, lane: usize) -> V {
+        // SAFETY: this function's contract.
+        unsafe {
+            let [a, b] = [V::load(self.rows[0].as_ptr().add(lane)), V::load(self.rows[1].as_ptr().add(lane))];
+            V::look_up_64(&self.entries[0], a).add_saturating(V::look_up_64(&self.entries[1], b))
+        }
+    }
+}
+
+impl Layout for Bytes {
+    type Plan = Plan;
+    type Pair<'a, V: ByteVector> = Pair<'a>;
+
+    fn fill(&mut self, _: &Codebook, rows: &[[u8; NUM_SUB_VECTORS]]) {
+        for (lane, row) in rows.iter().enumerate() {
+            for (m, &code) in row.iter().enumerate() {
+                self.rows[m][lane] = code;
+                self.present[m] |= 1 << (usize::from(code) % GROUPS);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<GROUPS>) -> (Plan, [u8; NUM_SUB_VECTORS]) {
+        let mut least = [0; NUM_SUB_VECTORS];
+        for (m, least) in least.iter_mut().enumerate() {
+            // SAFETY: this function's contract.
+            *least = unsafe { V::least_of_64(&lut.0[m], self.present[m]) };
+        }
+        (Plan { order: [0; NUM_SUB_VECTORS], least }, least)
+    }
+
+    #[inline(always)]
+    fn order(plan: &mut Plan, expected: &[i32; NUM_SUB_VECTORS]) {
+        plan.order = descending(expected);
+    }
+
+    #[inline(always)]
+    unsafe fn pair<V: ByteVector>(&self, plan: &Plan, lut: &FilterLut<GROUPS>, place: usize) -> Pair<'_> {
+        let [a, b] = plan.pair(place);
+        let mut entries = [lut.0[a], lut.0[b]];
+        // The groups that do not occur may be less.
+        entries[0].iter_mut().for_each(|entry| *entry = entry.saturating_sub(plan.least[a]));
+        entries[1].iter_mut().for_each(|entry| *entry = entry.saturating_sub(plan.least[b]));
+        Pair { rows: [&self.rows[a], &self.rows[b]], entries }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, plan: &Plan, place: usize, lane: usize) {
+        for m in plan.pair(place) {
+            prefetch(&self.rows[m][lane % SUPER_BLOCK]);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_summary(&self) {
+        self.present.iter().step_by(8).for_each(prefetch);
+    }
+
+    /// The blocks of candidates have just been read.
+    #[inline(always)]
+    fn prefetch_code(&self, _: usize) {}
+
+    #[inline(always)]
+    fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N] {
+        let mut sums = [0.0; N];
+        for (row, entries) in self.rows.iter().zip(table) {
+            for (sum, lane) in sums.iter_mut().zip(lanes) {
+                *sum += entries[usize::from(row[lane % SUPER_BLOCK])];
+            }
+        }
+        sums
+    }
+}
