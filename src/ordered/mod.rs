@@ -139,7 +139,7 @@ pub trait Layout: Plain {
     /// The plan for the LUT of a query, and for each sub-quantizer the least entry that a code of the super-block has.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it. So for all methods.
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
     unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<GROUPS>) -> (Self::Plan, [u8; NUM_SUB_VECTORS]);
 
     /// Settles in what order the pairs are looked up, given what each sub-quantizer is expected to add.
@@ -147,6 +147,9 @@ pub trait Layout: Plain {
 
     /// The pair at a place of the order. Its entries are the LUT's less the least ones. The LUT may have become tighter since
     /// the plan was made.
+    ///
+    /// # Safety
+    /// As for [`plan`](Layout::plan).
     unsafe fn pair<V: ByteVector>(&self, plan: &Self::Plan, lut: &FilterLut<GROUPS>, place: usize)
     -> Self::Pair<'_, V>;
 
