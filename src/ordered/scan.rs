@@ -1,5 +1,7 @@
 //! The way of a query through the list.
 
+use std::ops::Range;
+
 use super::{ByDimension, GROUPS, Layout, LookUp, Moments, OrderedCodes, PAIRS, SUPER_BLOCK};
 use crate::{
     DIM, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TopKHeap,
@@ -22,6 +24,8 @@ const TURN: usize = 4;
 /// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
 /// data that defeats it.
 const UNFILTERED: usize = 8;
+/// Times k codes are scored for the first threshold at most.
+const ENOUGH: usize = 4;
 /// Candidates whose sums are under way at a time.
 const AT_ONCE: usize = 4;
 
@@ -221,6 +225,7 @@ impl<'a, L: Layout> Scan<'a, L> {
         }
         if limit < u8::MAX {
             let mut top = TopKHeap::with_k(k);
+            let mut scored = 0;
             for pass in passes {
                 for &lane in &pass.alive[..pass.num_alive] {
                     let lane = usize::from(lane);
@@ -228,7 +233,12 @@ impl<'a, L: Layout> Scan<'a, L> {
                     self.candidates.add_lanes(lane, unsafe { pass.up_to::<V>(lane, limit) });
                     let super_block = &self.codes.super_blocks[pass.at];
                     score(super_block, &self.table, &self.candidates, |_, distance| top.push(0, distance));
+                    scored += self.candidates.places().len();
                     self.candidates.clear();
+                    // Any `k` will do, if many have the same sum.
+                    if scored > ENOUGH * k {
+                        break;
+                    }
                 }
             }
             self.first_threshold = top.threshold();
@@ -293,7 +303,7 @@ impl<'a, L: Layout> Scan<'a, L> {
             }
             if self.unfiltered > 0 {
                 self.unfiltered -= 1;
-                self.score_all(at);
+                self.score_lanes(at, 0..self.codes.ids_of(at).len());
             } else {
                 let [_, next] = &mut self.passes;
                 // SAFETY: this function's contract.
@@ -315,6 +325,10 @@ impl<'a, L: Layout> Scan<'a, L> {
             // SAFETY: this function's contract.
             let near = unsafe { now.up_to::<V>(lane, LIMIT) };
             count += near.count_ones() as usize;
+            if near.count_ones() as usize > BLOCK / 2 {
+                self.score_lanes(at, lane..len.min(lane + BLOCK));
+                continue;
+            }
             let before = self.candidates.places().len();
             self.candidates.add_lanes(lane, near);
             for &lane in &self.candidates.places()[before..] {
@@ -325,8 +339,10 @@ impl<'a, L: Layout> Scan<'a, L> {
             }
         }
         // The nearest super-blocks say little about the others.
-        if count > len / 8 * 7 && self.visited > NEAREST + 1 {
-            self.unfiltered = UNFILTERED;
+        let (nearly_all, super_blocks) =
+            if self.visited > NEAREST + 1 { (len / 2, UNFILTERED) } else { (len / 8 * 7, 1) };
+        if count > nearly_all {
+            self.unfiltered = super_blocks;
         }
     }
 
@@ -344,13 +360,13 @@ impl<'a, L: Layout> Scan<'a, L> {
         }
     }
 
-    /// Scores the whole of a super-block.
+    /// Scores all codes in these lanes of a super-block.
     #[inline(always)]
-    fn score_all(&mut self, at: usize) {
+    fn score_lanes(&mut self, at: usize, lanes: Range<usize>) {
         let super_block = &self.codes.super_blocks[at];
-        for (some, ids) in (0..).step_by(AT_ONCE).zip(self.codes.ids_of(at).chunks(AT_ONCE)) {
-            let distances = super_block.distances(&self.table, std::array::from_fn::<_, AT_ONCE, _>(|i| some + i));
-            ids.iter().zip(distances).for_each(|(&id, distance)| self.top.push(id, distance));
+        for (lane, &id) in lanes.clone().zip(&self.codes.ids_of(at)[lanes]) {
+            let [distance] = super_block.distances(&self.table, [lane]);
+            self.top.push(id, distance);
         }
     }
 }
