@@ -131,7 +131,7 @@ pub fn prefetch<T>(at: &T) {
     // SAFETY: SSE is part of the architecture, and prefetching any address is allowed.
     #[cfg(target_arch = "x86_64")]
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
     }
     // SAFETY: `prfm` touches neither registers nor memory, at any address.
     #[cfg(target_arch = "aarch64")]

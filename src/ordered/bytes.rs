@@ -53,6 +53,11 @@ impl<V: ByteVector> LookUp<V> for Pair<'_> {
             V::look_up_64(&self.entries[0], a).add_saturating(V::look_up_64(&self.entries[1], b))
         }
     }
+
+    #[inline(always)]
+    fn prefetch(&self, lane: usize) {
+        self.rows.iter().for_each(|row| prefetch(&row[lane % SUPER_BLOCK]));
+    }
 }
 
 impl Layout for Bytes {
@@ -70,11 +75,8 @@ impl Layout for Bytes {
 
     #[inline(always)]
     unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<GROUPS>) -> (Plan, [u8; NUM_SUB_VECTORS]) {
-        let mut least = [0; NUM_SUB_VECTORS];
-        for (m, least) in least.iter_mut().enumerate() {
-            // SAFETY: this function's contract.
-            *least = unsafe { V::least_of_64(&lut.0[m], self.present[m]) };
-        }
+        // SAFETY: this function's contract.
+        let least = unsafe { V::least_of_16_rows(&lut.0, &self.present) };
         (Plan { order: [0; NUM_SUB_VECTORS], least }, least)
     }
 
@@ -91,13 +93,6 @@ impl Layout for Bytes {
         entries[0].iter_mut().for_each(|entry| *entry = entry.saturating_sub(plan.least[a]));
         entries[1].iter_mut().for_each(|entry| *entry = entry.saturating_sub(plan.least[b]));
         Pair { rows: [&self.rows[a], &self.rows[b]], entries }
-    }
-
-    #[inline(always)]
-    fn prefetch(&self, plan: &Plan, place: usize, lane: usize) {
-        for m in plan.pair(place) {
-            prefetch(&self.rows[m][lane % SUPER_BLOCK]);
-        }
     }
 
     #[inline(always)]

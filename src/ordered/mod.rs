@@ -153,9 +153,6 @@ pub trait Layout: Plain {
     unsafe fn pair<V: ByteVector>(&self, plan: &Self::Plan, lut: &FilterLut<GROUPS>, place: usize)
     -> Self::Pair<'_, V>;
 
-    /// Asks for the codes of a block from `lane` on, of the pair at a place of the order.
-    fn prefetch(&self, plan: &Self::Plan, place: usize, lane: usize);
-
     /// Asks for what [`plan`](Layout::plan) reads.
     fn prefetch_summary(&self);
 
@@ -173,6 +170,9 @@ pub trait LookUp<V>: Copy {
     /// # Safety
     /// There are codes for the whole vector, and the CPU has the instruction set of `V`.
     unsafe fn look_up(&self, lane: usize) -> V;
+
+    /// Asks for the codes of the block from `lane` on.
+    fn prefetch(&self, lane: usize);
 }
 
 impl<L: Layout> OrderedCodes<L> {

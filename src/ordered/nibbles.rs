@@ -66,6 +66,11 @@ impl<V: ByteVector> LookUp<V> for Pair<'_, V> {
             self.low.look_up(codes.low_nibbles()).add_saturating(self.high.look_up(codes.high_nibbles()))
         }
     }
+
+    #[inline(always)]
+    fn prefetch(&self, lane: usize) {
+        prefetch(&self.line[lane % SUPER_BLOCK]);
+    }
 }
 
 impl Layout for Nibbles {
@@ -147,11 +152,6 @@ impl Layout for Nibbles {
         // SAFETY: this function's contract.
         let (low, high) = unsafe { (V::table(&plan.lut[2 * line]), V::table(&plan.lut[2 * line + 1])) };
         Pair { line: &self.lines[line], low, high }
-    }
-
-    #[inline(always)]
-    fn prefetch(&self, plan: &Plan, place: usize, lane: usize) {
-        prefetch(&self.lines[plan.line(place)][lane % SUPER_BLOCK]);
     }
 
     #[inline(always)]

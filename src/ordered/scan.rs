@@ -9,6 +9,7 @@ use crate::{
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
     lut::{FilterLut, FilterTable, LIMIT},
+    memory::prefetch,
 };
 
 /// Blocks in a super-block.
@@ -103,6 +104,13 @@ impl Moments {
             }
         }
         sums
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        // Two dimensions are 128 bytes.
+        self.mean.iter().for_each(prefetch);
+        prefetch(&self.variance);
     }
 
     /// What a code of the super-block adds to a distance, on average.
@@ -278,7 +286,6 @@ impl<'a, L: Layout> Scan<'a, L> {
         unsafe {
             now.first::<V>(codes, lut, Some(next));
             for place in (STEP..PAIRS).step_by(STEP) {
-                now.prefetch(codes, place);
                 now.go_on::<V>(codes, lut, place);
             }
             self.gather::<V>();
@@ -408,6 +415,7 @@ impl<L: Layout> Pass<L> {
     ) {
         if let Some(next) = codes.super_blocks.get(at + 1) {
             next.prefetch_summary();
+            codes.moments[at + 1].prefetch();
         }
         // SAFETY: this function's contract.
         let (plan, least) = unsafe { codes.super_blocks[at].plan::<V>(lut) };
@@ -428,39 +436,37 @@ impl<L: Layout> Pass<L> {
         L::order(&mut self.plan, &expected);
     }
 
+    /// The pairs from `place` on.
+    #[inline(always)]
+    unsafe fn pairs<'c, V: ByteVector>(
+        &self,
+        codes: &'c OrderedCodes<L>,
+        lut: &FilterLut<GROUPS>,
+        place: usize,
+    ) -> [L::Pair<'c, V>; STEP] {
+        // SAFETY: this function's contract.
+        std::array::from_fn(|n| unsafe { codes.super_blocks[self.at].pair::<V>(&self.plan, lut, place + n) })
+    }
+
     /// Looks up the first pairs for all blocks, and asks for those of the super-block `ahead`.
     #[inline(always)]
     unsafe fn first<V: ByteVector>(&mut self, codes: &OrderedCodes<L>, lut: &FilterLut<GROUPS>, ahead: Option<&Self>) {
-        let ahead = ahead.filter(|ahead| ahead.len > 0);
-        let super_block = &codes.super_blocks[self.at];
         let mut num_alive = 0;
         // SAFETY: this function's contract; there are codes for whole blocks.
         unsafe {
-            let pairs: [_; STEP] = std::array::from_fn(|place| super_block.pair::<V>(&self.plan, lut, place));
+            let pairs = self.pairs::<V>(codes, lut, 0);
+            // For want of another one the codes that are read anyway.
+            let ahead = ahead.filter(|ahead| ahead.len > 0).unwrap_or(self).pairs::<V>(codes, lut, 0);
             let base = V::splat(self.base);
             for (block, sums) in self.sums.iter_mut().enumerate().take(self.len.div_ceil(BLOCK)) {
                 let lane = block * BLOCK;
                 let below = add(&pairs, lane, sums, |_| base);
-                self.alive[num_alive] = lane as u16;
+                self.alive[num_alive % BLOCKS] = lane as u16;
                 num_alive += usize::from(below);
-                if let Some(ahead) = ahead {
-                    for place in 0..STEP {
-                        codes.super_blocks[ahead.at].prefetch(&ahead.plan, place, lane);
-                    }
-                }
+                ahead.iter().for_each(|pair| pair.prefetch(lane));
             }
         }
         self.num_alive = num_alive;
-    }
-
-    /// Asks for the codes of the pairs from `place` on of the blocks that are left.
-    #[inline(always)]
-    fn prefetch(&self, codes: &OrderedCodes<L>, place: usize) {
-        for &lane in &self.alive[..self.num_alive] {
-            for place in place..place + STEP {
-                codes.super_blocks[self.at].prefetch(&self.plan, place, usize::from(lane));
-            }
-        }
     }
 
     /// Looks up the pairs from `place` on for the blocks that are left.
@@ -469,17 +475,19 @@ impl<L: Layout> Pass<L> {
         if self.num_alive == 0 {
             return;
         }
-        let super_block = &codes.super_blocks[self.at];
         let mut kept = 0;
         // SAFETY: as in `first`.
         unsafe {
-            let pairs: [_; STEP] = std::array::from_fn(|n| super_block.pair::<V>(&self.plan, lut, place + n));
+            let pairs = self.pairs::<V>(codes, lut, place);
+            for &lane in &self.alive[..self.num_alive] {
+                pairs.iter().for_each(|pair| pair.prefetch(usize::from(lane)));
+            }
             for at in 0..self.num_alive {
                 let lane = usize::from(self.alive[at]);
                 let sums = &mut self.sums[lane / BLOCK % BLOCKS];
                 let before = *sums;
                 let below = add(&pairs, lane, sums, |part| V::load(before.as_ptr().add(part)));
-                self.alive[kept] = lane as u16;
+                self.alive[kept % BLOCKS] = lane as u16;
                 kept += usize::from(below);
             }
         }
