@@ -1,8 +1,8 @@
 //! The exact filter: byte sums decide what may be near, f32 sums decide what is.
 //!
-//! A kernel sums [`FilterLut`] entries over blocks and stops at the first block that holds a lane below 255. Its lanes are
-//! scored with the f32 table, from the same block while it is in L1. As the threshold falls the LUT follows, so that the
-//! filter tightens.
+//! A kernel sums [`FilterLut`] entries over a stretch of blocks and writes down those that hold a lane below 255, without a
+//! branch that depends on the codes. Their lanes are then scored with the f32 table, several at a time, from the same blocks
+//! while they are in L1. As the threshold falls the LUT follows, so that the filter tightens.
 
 use crate::{
     Codebook, DIM, DistanceTable, TopKHeap,
@@ -13,10 +13,38 @@ use crate::{
     lut::{FallingLut, FilterLut, LIMIT},
 };
 
-/// What the kernels of a filter do: the place of the first block from `from` on with a lane that may be near, and one bit
-/// for each such lane. Lanes of padding may be set.
-pub trait NextCandidates<const G: usize>: Fn(&FilterLut<G>, &[Block], usize) -> Option<(usize, u64)> {}
-impl<const G: usize, F: Fn(&FilterLut<G>, &[Block], usize) -> Option<(usize, u64)>> NextCandidates<G> for F {}
+/// What the kernels of a filter do: for each of at most [`STRETCH`] blocks, in their order, [`push`](Near::push) the lanes that
+/// may be near. Lanes of padding may be among them.
+pub trait FindNear<const G: usize>: Fn(&FilterLut<G>, &[Block], &mut Near) {}
+impl<const G: usize, F: Fn(&FilterLut<G>, &[Block], &mut Near)> FindNear<G> for F {}
+
+/// Blocks between two looks at the threshold: 16 KB, which leaves half of any L1 to what else a scan needs.
+pub const STRETCH: usize = 16;
+
+/// The blocks of a stretch that hold a code that may be near.
+#[derive(Debug, Default)]
+pub struct Near {
+    /// The place of the block in the stretch, and a bit for each of the lanes.
+    hits: [(usize, u64); STRETCH],
+    count: usize,
+    /// How many blocks there were.
+    pushed: usize,
+}
+
+impl Near {
+    /// Takes the next block's lanes, a bit for each that may be near.
+    #[inline(always)]
+    pub fn push(&mut self, lanes: u64) {
+        self.hits[self.count % STRETCH] = (self.pushed, lanes);
+        self.pushed += 1;
+        self.count += usize::from(lanes != 0);
+    }
+
+    /// The blocks with a lane that may be near, and those lanes.
+    pub fn hits(&self) -> &[(usize, u64)] {
+        &self.hits[..self.count]
+    }
+}
 
 /// Writes each block's LUT sums, for the first blocks of a list.
 pub trait WriteSums<const G: usize>: Fn(&FilterLut<G>, &[Block], &mut [LaneSums]) {}
@@ -50,13 +78,14 @@ const FIRST: usize = 256;
 pub struct Filter<'a, const G: usize> {
     table: &'a DistanceTable,
     lut: FallingLut<G>,
+    candidates: Candidates,
 }
 
 impl<'a, const G: usize> Filter<'a, G> {
     /// A filter that lets everything pass until a scan has found a threshold.
     #[inline(always)]
     pub fn new(table: &'a DistanceTable) -> Self {
-        Filter { table, lut: FallingLut::new(table) }
+        Filter { table, lut: FallingLut::new(table), candidates: Candidates::new() }
     }
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
@@ -95,7 +124,7 @@ impl<'a, const G: usize> Filter<'a, G> {
         if nearest == u8::MAX || guess == f32::INFINITY {
             return 0;
         }
-        let mut candidates = Candidates::new();
+        let candidates = &mut self.candidates;
         for (at, sums) in sums.iter().enumerate() {
             // Where many are equal, some of them will do.
             if candidates.places().len() < 8 * k {
@@ -104,7 +133,7 @@ impl<'a, const G: usize> Filter<'a, G> {
             }
         }
         let mut bound = TopKHeap::with_k(k);
-        score(self.table, blocks, &candidates, &mut bound);
+        score(self.table, blocks, candidates, 0, &mut bound);
         let bound = bound.threshold();
         let limit = if bound <= guess {
             self.lut.limit(bound, guess)
@@ -116,12 +145,14 @@ impl<'a, const G: usize> Filter<'a, G> {
         candidates.clear();
         for (at, sums) in sums.iter().enumerate() {
             if candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                candidates.clear();
                 return 0;
             }
             // SAFETY: as above.
             candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(limit) });
         }
-        score(self.table, blocks, &candidates, top);
+        score(self.table, blocks, candidates, 0, top);
+        candidates.clear();
         blocks.len()
     }
 
@@ -133,30 +164,52 @@ impl<'a, const G: usize> Filter<'a, G> {
         num_vectors: usize,
         first_id: u32,
         top: &mut TopKHeap,
-        next_candidates: impl NextCandidates<G>,
+        find_near: impl FindNear<G>,
     ) {
         let mut at = 0;
         while at < blocks.len() {
+            // A block to find a threshold, then longer and longer stretches.
+            let seen = first_id as usize / BLOCK + at;
+            let stretch = &blocks[at..blocks.len().min(at + seen.clamp(1, STRETCH))];
             self.lut.tighten(top.threshold());
-            let found = match self.lut.get() {
-                Some(lut) => next_candidates(lut, blocks, at),
-                None => Some((at, u64::MAX)),
-            };
-            let Some((block, candidates)) = found else { return };
-            let candidates = candidates & blocks::lanes(num_vectors - block * BLOCK);
-            blocks[block].score(self.table, candidates, first_id + (block * BLOCK) as u32, top);
-            at = block + 1;
+            let mut near = Near::default();
+            match self.lut.get() {
+                Some(lut) => find_near(lut, stretch, &mut near),
+                None => stretch.iter().for_each(|_| near.push(u64::MAX)),
+            }
+            let first_id = first_id + (at * BLOCK) as u32;
+            for &(block, lanes) in near.hits() {
+                let lanes = lanes & blocks::lanes(num_vectors - (at + block) * BLOCK);
+                if lanes.count_ones() as usize > BLOCK / 2 {
+                    stretch[block].score(self.table, lanes, first_id + (block * BLOCK) as u32, top);
+                } else {
+                    self.candidates.add_lanes(block * BLOCK, lanes);
+                }
+            }
+            score(self.table, stretch, &self.candidates, first_id, top);
+            self.candidates.clear();
+            at += stretch.len();
         }
     }
 }
 
-/// Offers `candidates` to `top`, whose places are their ids.
+/// Offers `candidates` to `top`, whose ids are their places after `first_id`.
 #[inline(always)]
-fn score(table: &DistanceTable, blocks: &[Block], candidates: &Candidates, top: &mut TopKHeap) {
-    for &place in candidates.places() {
-        let (block, lane) = (place as usize / BLOCK, place as usize % BLOCK);
-        let [distance] = blocks[block].distances(table, [lane]);
-        top.push(place, distance);
+fn score(table: &DistanceTable, blocks: &[Block], candidates: &Candidates, first_id: u32, top: &mut TopKHeap) {
+    /// As many sums as it takes not to wait for each addition.
+    const AT_ONCE: usize = 4;
+    for places in candidates.places().chunks(AT_ONCE) {
+        let place = |i: usize| places[i.min(places.len() - 1)] as usize;
+        let codes: [_; AT_ONCE] = std::array::from_fn(|i| (&blocks[place(i) / BLOCK], place(i) % BLOCK));
+        let mut sums = [0.0; AT_ONCE];
+        for (m, entries) in table.iter().enumerate() {
+            for (sum, (block, lane)) in sums.iter_mut().zip(codes) {
+                *sum += entries[usize::from(block.0[m][lane])];
+            }
+        }
+        for (&place, distance) in places.iter().zip(sums) {
+            top.push(first_id + place, distance);
+        }
     }
 }
 
@@ -166,9 +219,6 @@ pub struct GroupedCodes {
     codebook: Codebook,
     codes: BlockedCodes,
 }
-
-/// Blocks that the queries of a batch scan one after the other: as many as L1 holds.
-const TILE: usize = 32;
 
 impl GroupedCodes {
     /// Renumbers row-major `codes` `[n][16]` and their codebook.
@@ -193,31 +243,42 @@ impl GroupedCodes {
         query: &[f32; DIM],
         top: &mut TopKHeap,
         write_sums: impl WriteSums<G>,
-        next_candidates: impl NextCandidates<G>,
+        find_near: impl FindNear<G>,
     ) {
         let table = self.codebook.distance_table(query);
         let mut filter = Filter::new(&table);
         // SAFETY: this function's contract.
         let done = unsafe { filter.scan_first::<V>(&self.codes, top, write_sums) };
         let (blocks, first_id) = (&self.codes.blocks()[done..], done * BLOCK);
-        filter.scan(blocks, self.codes.num_vectors() - first_id, first_id as u32, top, next_candidates);
+        filter.scan(blocks, self.codes.num_vectors() - first_id, first_id as u32, top, find_near);
     }
 
-    /// [`scan`](GroupedCodes::scan) for several queries, tile by tile: each comes from memory once for all of them.
+    /// [`scan`](GroupedCodes::scan) for several queries, stretch by stretch: each comes from memory once for all of them.
+    ///
+    /// # Safety
+    /// As for [`scan`](GroupedCodes::scan).
     #[inline(always)]
-    pub fn scan_batch<const G: usize>(
+    pub unsafe fn scan_batch<V: ByteVector, const G: usize>(
         &self,
         queries: &[[f32; DIM]],
         tops: &mut [TopKHeap],
-        next_candidates: impl NextCandidates<G>,
+        write_sums: impl WriteSums<G>,
+        find_near: impl FindNear<G>,
     ) {
         let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
         let mut filters: Vec<_> = tables.iter().map(Filter::new).collect();
-        let mut first = 0;
-        for tile in self.codes.blocks().chunks(TILE) {
-            let num_vectors = (self.codes.num_vectors() - first).min(TILE * BLOCK);
+        let first_blocks = (self.codes.num_vectors() / BLOCK).min(FIRST);
+        for (filter, top) in filters.iter_mut().zip(&mut *tops) {
+            // SAFETY: this function's contract.
+            if unsafe { filter.scan_first::<V>(&self.codes, top, &write_sums) } == 0 {
+                filter.scan(&self.codes.blocks()[..first_blocks], first_blocks * BLOCK, 0, top, &find_near);
+            }
+        }
+        let mut first = first_blocks * BLOCK;
+        for stretch in self.codes.blocks()[first_blocks..].chunks(STRETCH) {
+            let num_vectors = (self.codes.num_vectors() - first).min(STRETCH * BLOCK);
             for (filter, top) in filters.iter_mut().zip(&mut *tops) {
-                filter.scan(tile, num_vectors, first as u32, top, &next_candidates);
+                filter.scan(stretch, num_vectors, first as u32, top, &find_near);
             }
             first += num_vectors;
         }

@@ -35,7 +35,7 @@ mod kernel {
     use crate::{
         Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
         blocks::{BLOCK, Block, BlockedCodes, lanes},
-        filter::Filter,
+        filter::{Filter, Near},
         leading::Leading,
         lut::{FallingLut, FilterLut},
         probe,
@@ -72,7 +72,7 @@ mod kernel {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
         Filter::<NUM_CENTROIDS>::new(table)
-            .scan(codes.blocks(), codes.num_vectors(), 0, top, |lut, blocks, from| next_candidates(lut, blocks, from));
+            .scan(codes.blocks(), codes.num_vectors(), 0, top, |lut, blocks, near| find_near(lut, blocks, near));
     }
 
     /// Sub-quantizers that are looked up first; half of them, so that both halves are transposed alike.
@@ -167,19 +167,15 @@ mod kernel {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn next_candidates(lut: &FilterLut<NUM_CENTROIDS>, blocks: &[Block], from: usize) -> Option<(usize, u64)> {
-        for (at, block) in blocks.iter().enumerate().skip(from) {
+    fn find_near(lut: &FilterLut<NUM_CENTROIDS>, blocks: &[Block], near: &mut Near) {
+        for block in blocks {
             let mut sum = _mm512_setzero_si512();
             for (row, entries) in block.0.iter().zip(&lut.0) {
                 // SAFETY: a row has 64 bytes.
                 let codes = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
                 sum = _mm512_adds_epu8(sum, look_up(entries, codes));
             }
-            let near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1));
-            if near != 0 {
-                return Some((at, near));
-            }
+            near.push(_mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1)));
         }
-        None
     }
 }

@@ -33,7 +33,7 @@ mod kernel {
         Codebook, DIM, Error, NUM_SUB_VECTORS, TopKHeap,
         blocks::Block,
         byte_vector::Avx512,
-        filter::{GroupedCodes, LaneSums},
+        filter::{GroupedCodes, LaneSums, Near},
         lut::FilterLut,
         registry::Scan,
     };
@@ -68,25 +68,25 @@ mod kernel {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: this function is compiled for the very features.
         unsafe {
-            codes.scan::<Avx512, GROUPS>(query, top, write_sums, |lut, blocks, from| next_candidates(lut, blocks, from))
+            codes.scan::<Avx512, GROUPS>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-        codes.scan_batch(queries, tops, |lut, blocks, from| next_candidates(lut, blocks, from));
+        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+        // SAFETY: as above.
+        unsafe {
+            codes.scan_batch::<Avx512, GROUPS>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-    fn next_candidates(lut: &FilterLut<GROUPS>, blocks: &[Block], from: usize) -> Option<(usize, u64)> {
+    fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
         let tables = load_all(lut);
-        for (at, block) in (from..).zip(&blocks[from..]) {
-            let near = _mm512_cmpneq_epu8_mask(sums(&tables, block), _mm512_set1_epi8(-1));
-            if near != 0 {
-                return Some((at, near));
-            }
+        for block in blocks {
+            near.push(_mm512_cmpneq_epu8_mask(sums(&tables, block), _mm512_set1_epi8(-1)));
         }
-        None
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]

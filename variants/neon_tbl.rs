@@ -32,7 +32,7 @@ mod kernel {
         Codebook, DIM, Error, TopKHeap,
         blocks::Block,
         byte_vector::Neon,
-        filter::{GroupedCodes, LaneSums},
+        filter::{GroupedCodes, LaneSums, Near},
         lut::FilterLut,
         registry::Scan,
     };
@@ -67,25 +67,27 @@ mod kernel {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: this function is compiled for the very features.
         unsafe {
-            codes.scan::<Neon, GROUPS>(query, top, write_sums, |lut, blocks, from| next_candidates(lut, blocks, from))
+            codes.scan::<Neon, GROUPS>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
         }
     }
 
     #[target_feature(enable = "neon")]
     fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-        codes.scan_batch(queries, tops, |lut, blocks, from| next_candidates(lut, blocks, from));
+        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+        // SAFETY: as above.
+        unsafe {
+            codes.scan_batch::<Neon, GROUPS>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
+        }
     }
 
     #[target_feature(enable = "neon")]
-    fn next_candidates(lut: &FilterLut<GROUPS>, blocks: &[Block], from: usize) -> Option<(usize, u64)> {
-        for (at, block) in (from..).zip(&blocks[from..]) {
+    fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
+        for block in blocks {
             let [a, b, c, d] = sums(lut, block);
+            // Whether there is one is asked first, for it takes fewer instructions than the lanes.
             let least = vminq_u8(vminq_u8(a, b), vminq_u8(c, d));
-            if vminvq_u8(least) != u8::MAX {
-                return Some((at, below_255([a, b, c, d])));
-            }
+            near.push(if vminvq_u8(least) == u8::MAX { 0 } else { below_255([a, b, c, d]) });
         }
-        None
     }
 
     #[target_feature(enable = "neon")]
@@ -151,9 +153,10 @@ mod kernel {
                         .fold(0u8, |sum, m| sum.saturating_add(lut.0[m][usize::from(block.0[m][lane]) % GROUPS]));
                     mask | u64::from(sum != 255) << lane
                 });
+                let mut near = Near::default();
                 // SAFETY: NEON is part of every aarch64 that std runs on.
-                let found = unsafe { next_candidates(&lut, &[block], 0) };
-                assert_eq!(found, (expected != 0).then_some((0, expected)));
+                unsafe { find_near(&lut, &[block], &mut near) };
+                assert!(near.hits().iter().copied().eq((expected != 0).then_some((0, expected))));
             }
         }
     }
