@@ -4,13 +4,15 @@
 //! branch that depends on the codes. Their lanes are then scored with the f32 table, several at a time, from the same blocks
 //! while they are in L1. As the threshold falls the LUT follows, so that the filter tightens.
 
+use std::mem::MaybeUninit;
+
 use crate::{
     Codebook, DIM, DistanceTable, TopKHeap,
     blocks::{self, BLOCK, Block, BlockedCodes},
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
     grouping,
-    lut::{FallingLut, FilterLut, LIMIT},
+    lut::{FallingLut, FilterLut, FilterTable, LIMIT},
 };
 
 /// What the kernels of a filter do: for each of at most [`STRETCH`] blocks, in their order, [`push`](Near::push) the lanes that
@@ -77,15 +79,15 @@ const FIRST: usize = 256;
 /// One query's filter, for one list or several pieces of one. `G` is the number of groups that a code can name.
 pub struct Filter<'a, const G: usize> {
     table: &'a DistanceTable,
-    lut: FallingLut<G>,
+    lut: FallingLut<'a, G>,
     candidates: Candidates,
 }
 
 impl<'a, const G: usize> Filter<'a, G> {
-    /// A filter that lets everything pass until a scan has found a threshold.
+    /// A filter that lets everything pass until a scan has found a threshold. `bounds` are those of `table`.
     #[inline(always)]
-    pub fn new(table: &'a DistanceTable) -> Self {
-        Filter { table, lut: FallingLut::new(table), candidates: Candidates::new() }
+    pub fn new(table: &'a DistanceTable, bounds: &'a FilterTable<G>) -> Self {
+        Filter { table, lut: FallingLut::new(bounds), candidates: Candidates::new() }
     }
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
@@ -199,8 +201,10 @@ fn score(table: &DistanceTable, blocks: &[Block], candidates: &Candidates, first
     /// As many sums as it takes not to wait for each addition.
     const AT_ONCE: usize = 4;
     for places in candidates.places().chunks(AT_ONCE) {
-        let place = |i: usize| places[i.min(places.len() - 1)] as usize;
-        let codes: [_; AT_ONCE] = std::array::from_fn(|i| (&blocks[place(i) / BLOCK], place(i) % BLOCK));
+        let mut codes = [(&blocks[0], 0); AT_ONCE];
+        for (code, &place) in codes.iter_mut().zip(places) {
+            *code = (&blocks[place as usize / BLOCK], place as usize % BLOCK);
+        }
         let mut sums = [0.0; AT_ONCE];
         for (m, entries) in table.iter().enumerate() {
             for (sum, (block, lane)) in sums.iter_mut().zip(codes) {
@@ -245,8 +249,10 @@ impl GroupedCodes {
         write_sums: impl WriteSums<G>,
         find_near: impl FindNear<G>,
     ) {
-        let table = self.codebook.distance_table(query);
-        let mut filter = Filter::new(&table);
+        let mut table = MaybeUninit::uninit();
+        let table = self.codebook.distance_table_in(query, &mut table);
+        let bounds = FilterTable::new(table);
+        let mut filter = Filter::new(table, &bounds);
         // SAFETY: this function's contract.
         let done = unsafe { filter.scan_first::<V>(&self.codes, top, write_sums) };
         let (blocks, first_id) = (&self.codes.blocks()[done..], done * BLOCK);
@@ -266,7 +272,8 @@ impl GroupedCodes {
         find_near: impl FindNear<G>,
     ) {
         let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
-        let mut filters: Vec<_> = tables.iter().map(Filter::new).collect();
+        let bounds: Vec<_> = tables.iter().map(FilterTable::new).collect();
+        let mut filters: Vec<_> = tables.iter().zip(&bounds).map(|(table, bounds)| Filter::new(table, bounds)).collect();
         let first_blocks = (self.codes.num_vectors() / BLOCK).min(FIRST);
         for (filter, top) in filters.iter_mut().zip(&mut *tops) {
             // SAFETY: this function's contract.

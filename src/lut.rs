@@ -69,8 +69,8 @@ fn least(values: &[f32]) -> f32 {
 
 /// The [`FilterLut`] for a threshold that falls during a scan.
 #[derive(Clone, Debug)]
-pub struct FallingLut<const G: usize> {
-    bounds: FilterTable<G>,
+pub struct FallingLut<'a, const G: usize> {
+    bounds: &'a FilterTable<G>,
     lut: FilterLut<G>,
     threshold: f32,
     /// The [`span`](FilterTable::span) that the LUT was scaled for.
@@ -79,12 +79,12 @@ pub struct FallingLut<const G: usize> {
     raised: u8,
 }
 
-impl<const G: usize> FallingLut<G> {
-    /// A LUT that lets everything pass. `table` holds no NaN.
+impl<'a, const G: usize> FallingLut<'a, G> {
+    /// A LUT that lets everything pass.
     #[inline(always)]
-    pub fn new(table: &DistanceTable) -> Self {
+    pub fn new(bounds: &'a FilterTable<G>) -> Self {
         FallingLut {
-            bounds: FilterTable::new(table),
+            bounds,
             lut: FilterLut([[0; G]; NUM_SUB_VECTORS]),
             threshold: f32::INFINITY,
             span: f64::INFINITY,
@@ -154,13 +154,12 @@ impl<const G: usize> FilterTable<G> {
     /// Finds the minima of `table`, which holds no NaN.
     #[inline(always)]
     pub fn new(table: &DistanceTable) -> Self {
-        let none = || FilterTable {
+        let mut this = FilterTable {
             minima: Minima([[0.0; G]; NUM_SUB_VECTORS]),
             base: 0.0,
             negative: 0.0,
-            row_minima: [0.0; 16],
+            row_minima: [0.0; NUM_SUB_VECTORS],
         };
-        let mut this = none();
         let mut unbounded = false;
         for ((row, groups), row_minimum) in table.iter().zip(&mut this.minima.0).zip(&mut this.row_minima) {
             *groups = group_minima(row);
@@ -174,8 +173,10 @@ impl<const G: usize> FilterTable<G> {
             groups.iter_mut().for_each(|group| *group -= least);
         }
         if unbounded {
-            // Nothing is a bound of what lies at -inf: all may pass.
-            this = none();
+            // Nothing is a bound of what lies at -inf: all may pass. In place, for the struct is too large to be copied.
+            this.minima.0 = [[0.0; G]; NUM_SUB_VECTORS];
+            this.row_minima = [0.0; NUM_SUB_VECTORS];
+            (this.base, this.negative) = (0.0, 0.0);
         }
         this
     }
@@ -279,7 +280,8 @@ mod tests {
         for threshold in [f32::NEG_INFINITY, -1.0, 0.0, 1e30] {
             assert_eq!(largest_sum(&table, threshold), 0, "{threshold}");
         }
-        let mut lut = FallingLut::<NUM_CENTROIDS>::new(&table);
+        let bounds = FilterTable::<NUM_CENTROIDS>::new(&table);
+        let mut lut = FallingLut::new(&bounds);
         lut.tighten(0.0);
         lut.tighten(f32::NEG_INFINITY);
         let sums = lut.get().expect("a threshold").0.iter().map(|row| u32::from(*row.iter().max().expect("entries")));

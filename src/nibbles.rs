@@ -4,12 +4,14 @@
 //! the nibbles of 64 vectors are 512 bytes, so a filter streams half of what reading the codes would. The whole codes lie
 //! beside them, row-major: what the filter leaves is scored from there, a cache line each, fetched ahead of time.
 
+use std::mem::MaybeUninit;
+
 use crate::{
     Codebook, DIM, DistanceTable, NUM_SUB_VECTORS, TopKHeap,
     blocks::{BLOCK, lanes},
     candidates::{Candidates, MAX_CANDIDATES},
     grouping,
-    lut::{FallingLut, FilterLut},
+    lut::{FallingLut, FilterLut, FilterTable},
     memory::{HugeVec, Plain, prefetch},
     table::distance,
 };
@@ -81,8 +83,10 @@ impl NibbleCodes {
     /// Offers to `top` what `candidates` lets through.
     #[inline(always)]
     pub fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap, candidates: impl FindCandidates) {
-        let table = &self.codebook.distance_table(query);
-        let mut lut = FallingLut::new(table);
+        let mut table = MaybeUninit::uninit();
+        let table = self.codebook.distance_table_in(query, &mut table);
+        let bounds = FilterTable::new(table);
+        let mut lut = FallingLut::new(&bounds);
         let mut waiting = Candidates::new();
         let mut unfiltered = 0;
         let mut at = 0;

@@ -279,10 +279,12 @@ impl Scanner {
 pub(crate) fn checked_query(query: &[f32]) -> Result<&[f32; DIM], Error> {
     let array: &[f32; DIM] =
         query.try_into().map_err(|_| Error::Input(format!("the query has {} dimensions, not {DIM}", query.len())))?;
-    match array.iter().position(|value| !value.is_finite()) {
-        Some(at) => Err(Error::Input(format!("dimension {at} of the query is {}, not a finite number", array[at]))),
-        None => Ok(array),
+    // All of them, for that is SIMD, and an early end is not.
+    if array.iter().fold(true, |all, value| all & value.is_finite()) {
+        return Ok(array);
     }
+    let at = array.iter().position(|value| !value.is_finite()).unwrap_or(0);
+    Err(Error::Input(format!("dimension {at} of the query is {}, not a finite number", array[at])))
 }
 
 /// Every registered variant, the highest rank first.

@@ -30,14 +30,14 @@ register! {
 
 #[cfg(target_arch = "x86_64")]
 mod kernel {
-    use std::{arch::x86_64::*, array};
+    use std::{arch::x86_64::*, array, mem::MaybeUninit};
 
     use crate::{
         Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
         blocks::{BLOCK, Block, BlockedCodes, lanes},
         filter::{Filter, Near},
         leading::Leading,
-        lut::{FallingLut, FilterLut},
+        lut::{FallingLut, FilterLut, FilterTable},
         probe,
         registry::Scan,
     };
@@ -54,9 +54,10 @@ mod kernel {
 
     impl Scan for Avx512Vbmi {
         fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            let table = self.codebook.distance_table(query);
+            let mut table = MaybeUninit::uninit();
+            let table = self.codebook.distance_table_in(query, &mut table);
             // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
-            unsafe { scan(&table, &self.codes, top) }
+            unsafe { scan(table, &self.codes, top) }
         }
 
         fn memory_bytes(&self) -> usize {
@@ -71,7 +72,8 @@ mod kernel {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
-        Filter::<NUM_CENTROIDS>::new(table)
+        let bounds = FilterTable::<NUM_CENTROIDS>::new(table);
+        Filter::new(table, &bounds)
             .scan(codes.blocks(), codes.num_vectors(), 0, top, |lut, blocks, near| find_near(lut, blocks, near));
     }
 
@@ -89,7 +91,8 @@ mod kernel {
         let order = Leading::<NUM_SUB_VECTORS>::new(table).sub_quantizers;
         let mut ordered = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
         ordered.iter_mut().zip(order).for_each(|(row, m)| *row = table[m]);
-        let mut lut = FallingLut::new(&ordered);
+        let bounds = FilterTable::new(&ordered);
+        let mut lut = FallingLut::new(&bounds);
         let [first, second] = *order.as_chunks::<LEADING>().0 else { unreachable!("half and half") };
         let (first, second) = (columns_of(first), columns_of(second));
         probe::probe(table, rows, top, |threshold, rows, candidates| {
