@@ -73,6 +73,31 @@ impl LaneSums {
     }
 }
 
+/// A sum that a few more than `k` codes have at most; none where they are 255.
+#[inline(always)]
+unsafe fn sum_of_the_nearest<V: ByteVector>(sums: &[LaneSums], k: usize) -> Option<u8> {
+    // For few neighbours of the lanes' smallest sums the 2k-th, for that many codes are as near at least.
+    let few = 2 * k <= BLOCK / 2;
+    let mut least = [LaneSums([u8::MAX; BLOCK])];
+    if few {
+        for sums in sums {
+            least[0].0.iter_mut().zip(&sums.0).for_each(|(least, &sum)| *least = sum.min(*least));
+        }
+    }
+    let (sums, wanted) = if few { (&least[..], 2 * k) } else { (sums, k) };
+    let (mut sum, mut beyond) = (0, u8::MAX);
+    while sum < beyond {
+        let middle = sum + (beyond - sum) / 2;
+        let mut count = 0;
+        for sums in sums {
+            // SAFETY: this function's contract.
+            count += unsafe { sums.up_to::<V>(middle) }.count_ones() as usize;
+        }
+        (sum, beyond) = if count >= wanted { (sum, middle) } else { (middle + 1, beyond) };
+    }
+    (sum < u8::MAX).then_some(sum)
+}
+
 /// Blocks whose sums are kept until a threshold is known: their sums take 16 KB.
 const FIRST: usize = 256;
 
@@ -92,8 +117,7 @@ impl<'a, const G: usize> Filter<'a, G> {
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
     /// the codes with the smallest sums then give one that is near the last, so that few others are scored. Short lists are
-    /// mostly candidates otherwise. 0 where that does not work: for many neighbours, few codes, or codes that the LUT can't tell
-    /// apart.
+    /// mostly candidates otherwise. 0 where that does not work: for few codes, or codes that the LUT can't tell apart.
     #[inline(always)]
     unsafe fn scan_first<V: ByteVector>(
         &mut self,
@@ -103,55 +127,55 @@ impl<'a, const G: usize> Filter<'a, G> {
     ) -> usize {
         let blocks = &codes.blocks()[..(codes.num_vectors() / BLOCK).min(FIRST)];
         let k = top.k();
-        if k == 0 || 2 * k > BLOCK / 2 || blocks.is_empty() {
+        let guess = self.lut.guess();
+        if k == 0 || 2 * k > blocks.len() * BLOCK / 2 || guess == f32::INFINITY {
             return 0;
         }
-        let guess = self.lut.guess();
         self.lut.quantize(guess);
         let mut sums = vec![LaneSums([0; BLOCK]); blocks.len()];
         write_sums(self.lut.entries(), blocks, &mut sums);
+        // SAFETY: this function's contract.
+        let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums, k) }) else { return 0 };
 
-        // Of the lanes' smallest sums the 2k-th: at least that many codes sum to that at most.
-        let mut least = LaneSums([u8::MAX; BLOCK]);
-        for sums in &sums {
-            least.0.iter_mut().zip(&sums.0).for_each(|(least, &sum)| *least = sum.min(*least));
-        }
-        let (mut nearest, mut beyond) = (0, u8::MAX);
-        while nearest < beyond {
-            let middle = nearest + (beyond - nearest) / 2;
-            // SAFETY: this function's contract.
-            let enough = unsafe { least.up_to::<V>(middle) }.count_ones() as usize >= 2 * k;
-            (nearest, beyond) = if enough { (nearest, middle) } else { (middle + 1, beyond) };
-        }
-        if nearest == u8::MAX || guess == f32::INFINITY {
-            return 0;
-        }
         let candidates = &mut self.candidates;
+        let mut all = true;
         for (at, sums) in sums.iter().enumerate() {
             // Where many are equal, some of them will do.
-            if candidates.places().len() < 8 * k {
+            if candidates.places().len() < (8 * k).min(MAX_CANDIDATES - BLOCK) {
                 // SAFETY: as above.
-                candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(nearest) });
+                candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(smallest) });
+            } else {
+                all = false;
             }
         }
-        let mut bound = TopKHeap::with_k(k);
-        score(self.table, blocks, candidates, 0, &mut bound);
-        let bound = bound.threshold();
-        let limit = if bound <= guess {
-            self.lut.limit(bound, guess)
-        } else {
+        let mut nearest = TopKHeap::with_k(k);
+        score(self.table, blocks, candidates, 0, &mut nearest);
+        candidates.clear();
+        let bound = nearest.threshold();
+        // Codes up to the first sum have been scored, those up to the second are to be.
+        let (mut done, mut limit) = (None, LIMIT);
+        if bound > guess {
             self.lut.quantize(bound);
             write_sums(self.lut.entries(), blocks, &mut sums);
-            LIMIT
-        };
-        candidates.clear();
-        for (at, sums) in sums.iter().enumerate() {
-            if candidates.places().len() > MAX_CANDIDATES - BLOCK {
-                candidates.clear();
-                return 0;
+        } else {
+            limit = self.lut.limit(bound, guess);
+            if all {
+                done = Some(smallest);
+                nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
             }
+        }
+        for (at, sums) in sums.iter().enumerate() {
             // SAFETY: as above.
-            candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(limit) });
+            let mut lanes = unsafe { sums.up_to::<V>(limit) };
+            if let Some(done) = done {
+                // SAFETY: as above.
+                lanes &= !unsafe { sums.up_to::<V>(done) };
+            }
+            candidates.add_lanes(at * BLOCK, lanes);
+            if candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                score(self.table, blocks, candidates, 0, top);
+                candidates.clear();
+            }
         }
         score(self.table, blocks, candidates, 0, top);
         candidates.clear();

@@ -9,7 +9,7 @@ register! {
     name: "avx2-ordered",
     summary: "similar codes together in nibbles; blocks that cannot win are skipped",
     arch: "x86_64",
-    requires: [Avx2],
+    requires: [Avx2, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 80,
     rank_below: (12_000, 45),
@@ -17,4 +17,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("x86_64", Nibbles, Avx2, "avx2");
+ordered_kernel!("x86_64", Nibbles, Avx2, "avx2,bmi1,popcnt");

@@ -16,7 +16,7 @@ register! {
     name: "avx2-pshufb",
     summary: "4-bit filter by byte shuffles over the packed low nibbles of renumbered codes; candidates scored in f32",
     arch: "x86_64",
-    requires: [Avx2],
+    requires: [Avx2, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 60,
     prepare: kernel::prepare,
@@ -52,12 +52,12 @@ mod kernel {
         }
     }
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
     fn scan(codes: &NibbleCodes, query: &[f32; DIM], top: &mut TopKHeap) {
         codes.scan(query, top, |lut, blocks, near| candidates(lut, blocks, near));
     }
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
     fn candidates(lut: &FilterLut<GROUPS>, blocks: &[NibbleBlock], near: &mut [u64]) {
         let nibble = _mm256_set1_epi8(0x0f);
         for (block, near) in blocks.iter().zip(near) {

@@ -12,7 +12,7 @@ register! {
     name: "avx512-ordered",
     summary: "similar codes together in nibbles; blocks that cannot win are skipped",
     arch: "x86_64",
-    requires: [Avx512f, Avx512bw, Avx512vbmi],
+    requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 90,
     rank_below: (100_000, 45),
@@ -20,4 +20,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("x86_64", Bytes, Avx512, "avx512f,avx512bw,avx512vbmi");
+ordered_kernel!("x86_64", Bytes, Avx512, "avx512f,avx512bw,avx512vbmi,bmi1,popcnt");

@@ -19,7 +19,7 @@ register! {
     name: "avx512-vpermb",
     summary: "6-bit filter by vpermb over blocked, renumbered codes; candidates scored in f32",
     arch: "x86_64",
-    requires: [Avx512f, Avx512bw, Avx512vbmi],
+    requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 75,
     prepare: kernel::prepare,
@@ -63,7 +63,7 @@ mod kernel {
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: this function is compiled for the very features.
@@ -72,7 +72,7 @@ mod kernel {
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: as above.
@@ -81,7 +81,7 @@ mod kernel {
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
         let tables = load_all(lut);
         for block in blocks {
@@ -89,7 +89,7 @@ mod kernel {
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [LaneSums]) {
         let tables = load_all(lut);
         for (block, out) in blocks.iter().zip(out) {
@@ -98,7 +98,7 @@ mod kernel {
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn sums(tables: &[__m512i; NUM_SUB_VECTORS], block: &Block) -> __m512i {
         // Two sums, so that none waits for the other.
         let mut sums = [_mm512_setzero_si512(); 2];
@@ -108,14 +108,14 @@ mod kernel {
         _mm512_adds_epu8(sums[0], sums[1])
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn load_all(lut: &FilterLut<GROUPS>) -> [__m512i; NUM_SUB_VECTORS] {
         let mut tables = [_mm512_setzero_si512(); NUM_SUB_VECTORS];
         tables.iter_mut().zip(&lut.0).for_each(|(table, entries)| *table = load(entries));
         tables
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn load(bytes: &[u8; 64]) -> __m512i {
         // SAFETY: the array has the 64 bytes.
         unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
