@@ -297,7 +297,8 @@ impl GroupedCodes {
     ) {
         let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
         let bounds: Vec<_> = tables.iter().map(FilterTable::new).collect();
-        let mut filters: Vec<_> = tables.iter().zip(&bounds).map(|(table, bounds)| Filter::new(table, bounds)).collect();
+        let mut filters: Vec<_> =
+            tables.iter().zip(&bounds).map(|(table, bounds)| Filter::new(table, bounds)).collect();
         let first_blocks = (self.codes.num_vectors() / BLOCK).min(FIRST);
         for (filter, top) in filters.iter_mut().zip(&mut *tops) {
             // SAFETY: this function's contract.

@@ -124,7 +124,8 @@ impl<T: Plain + fmt::Debug> fmt::Debug for HugeVec<T> {
     }
 }
 
-/// Asks for the cache line that `at` is in. A hint: it reads nothing and faults on nothing.
+/// Asks for the cache line that `at` is in, into the second cache: the first has fewer places for lines on their way, and
+/// waiting for one of those cost a tenth of a query on Zen 4. A hint: it reads nothing and faults on nothing.
 #[inline(always)]
 pub fn prefetch<T>(at: &T) {
     let at: *const T = at;
@@ -136,7 +137,7 @@ pub fn prefetch<T>(at: &T) {
     // SAFETY: `prfm` touches neither registers nor memory, at any address.
     #[cfg(target_arch = "aarch64")]
     unsafe {
-        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+        std::arch::asm!("prfm pldl2keep, [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;

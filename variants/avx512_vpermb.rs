@@ -22,6 +22,7 @@ register! {
     requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 75,
+    rank_below: (100_000, 85),
     prepare: kernel::prepare,
 }
 
@@ -77,7 +78,9 @@ mod kernel {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: as above.
         unsafe {
-            codes.scan_batch::<Avx512, GROUPS>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
+            codes.scan_batch::<Avx512, GROUPS>(queries, tops, write_sums, |lut, blocks, near| {
+                find_near(lut, blocks, near)
+            })
         }
     }
 

@@ -66,9 +66,7 @@ mod kernel {
     fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: this function is compiled for the very features.
-        unsafe {
-            codes.scan::<Neon, GROUPS>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
-        }
+        unsafe { codes.scan::<Neon, GROUPS>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
     #[target_feature(enable = "neon")]
@@ -76,7 +74,8 @@ mod kernel {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: as above.
         unsafe {
-            codes.scan_batch::<Neon, GROUPS>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
+            codes
+                .scan_batch::<Neon, GROUPS>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
         }
     }
 
