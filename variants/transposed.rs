@@ -1,6 +1,6 @@
 //! Portable code over blocked codes: the telling sub-quantizers first, the rest only for what they leave.
 //!
-//! No intrinsics: what the compiler makes of plain loops, compiled for several instruction sets through `multiversion`.
+//! No intrinsics: what the compiler makes of plain loops, for AVX2 as well through `multiversion` (with AVX-512 it was slower).
 //! With a load for each code and one for each table entry, loads limit it, so the win is in fewer look-ups: six leading
 //! sub-quantizers of the query bound a code's distance from below, and few codes need the other ten.
 
@@ -45,15 +45,9 @@ impl Scan for Transposed {
     fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
         let table = self.codebook.distance_table(query);
         #[cfg(target_arch = "x86_64")]
-        if let Ok(features) = cpu::features() {
-            if features.has(Feature::Avx512bw) {
-                // SAFETY: the line above checked the feature.
-                return unsafe { scan_avx512(&table, &self.codes, top) };
-            }
-            if features.has(Feature::Avx2) {
-                // SAFETY: the line above checked the feature.
-                return unsafe { scan_avx2(&table, &self.codes, top) };
-            }
+        if cpu::features().is_ok_and(|features| features.has(Feature::Avx2)) {
+            // SAFETY: the line above checked the feature.
+            return unsafe { scan_avx2(&table, &self.codes, top) };
         }
         scan(&table, &self.codes, top);
     }
@@ -61,11 +55,6 @@ impl Scan for Transposed {
     fn memory_bytes(&self) -> usize {
         self.codes.memory_bytes()
     }
-}
-
-#[target("x86_64+avx512f+avx512bw")]
-fn scan_avx512(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
-    scan(table, codes, top);
 }
 
 #[target("x86_64+avx2")]
@@ -111,15 +100,20 @@ fn score_all(table: &DistanceTable, block: &Block, at: usize, mut lanes: u64, to
     }
 }
 
-/// Each lane's sum over some sub-quantizers, in their order.
+/// Each lane's sum over some sub-quantizers, in their order; of a few lanes at a time, whose sums stay in registers.
 #[inline(always)]
 fn sums<const E: usize>(table: &DistanceTable, block: &Block, sub_quantizers: [usize; E]) -> [f32; BLOCK] {
+    const AT_ONCE: usize = 8;
     let mut sums = [0.0; BLOCK];
-    for m in sub_quantizers {
-        let entries = &table[m];
-        for (sum, &code) in sums.iter_mut().zip(&block.0[m]) {
-            *sum += entries[usize::from(code)];
+    for (at, sums) in sums.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
+        let mut few = [0.0; AT_ONCE];
+        for m in sub_quantizers {
+            let codes = &block.0[m].as_chunks::<AT_ONCE>().0[at];
+            for (sum, &code) in few.iter_mut().zip(codes) {
+                *sum += table[m][usize::from(code)];
+            }
         }
+        *sums = few;
     }
     sums
 }
