@@ -26,6 +26,7 @@
 
 mod bytes;
 mod nibbles;
+mod pass;
 mod prepare;
 mod scan;
 

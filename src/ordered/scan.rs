@@ -2,18 +2,19 @@
 
 use std::ops::Range;
 
-use super::{ByDimension, GROUPS, Layout, LookUp, Moments, OrderedCodes, PAIRS, SUPER_BLOCK};
+use super::{
+    ByDimension, GROUPS, Layout, Moments, OrderedCodes, PAIRS, SUPER_BLOCK,
+    pass::{Pass, STEP},
+};
 use crate::{
     DIM, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TopKHeap,
-    blocks::{self, BLOCK},
+    blocks::BLOCK,
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
     lut::{FilterLut, FilterTable, LIMIT},
     memory::prefetch,
 };
 
-/// Blocks in a super-block.
-const BLOCKS: usize = SUPER_BLOCK / BLOCK;
 /// Super-blocks that come first, since they make the threshold fall; all others come as they lie.
 const NEAREST: usize = 8;
 /// Of those, the ones that the first threshold comes from.
@@ -29,13 +30,6 @@ const UNFILTERED: usize = 8;
 const ENOUGH: usize = 4;
 /// Candidates whose sums are under way at a time.
 const AT_ONCE: usize = 4;
-
-/// Pairs of sub-quantizers that are looked up before the blocks with nothing near are dropped: for all blocks, then again and
-/// again for those that are left.
-const STEP: usize = 2;
-
-/// More than a sub-quantizer that tells is expected to add, and so little that the order of the sums does not overflow.
-const EXPECTED: f32 = 1e6;
 
 impl<L: Layout> OrderedCodes<L> {
     /// Offers to `top` what can be near `query`.
@@ -107,7 +101,7 @@ impl Moments {
     }
 
     #[inline(always)]
-    fn prefetch(&self) {
+    pub(super) fn prefetch(&self) {
         // Two dimensions are 128 bytes.
         self.mean.iter().for_each(prefetch);
         prefetch(&self.variance);
@@ -115,7 +109,7 @@ impl Moments {
 
     /// What a code of the super-block adds to a distance, on average.
     #[inline(always)]
-    fn expected(&self, query: &ByDimension) -> [f32; NUM_SUB_VECTORS] {
+    pub(super) fn expected(&self, query: &ByDimension) -> [f32; NUM_SUB_VECTORS] {
         let mut expected = self.distances(query);
         expected.iter_mut().zip(&self.variance).for_each(|(sum, variance)| *sum += variance);
         expected
@@ -150,22 +144,6 @@ struct Scan<'a, L: Layout> {
     /// Super-blocks that are still to be scored without the filter.
     unfiltered: usize,
     top: &'a mut TopKHeap,
-}
-
-/// A super-block under way.
-#[repr(C, align(64))]
-struct Pass<L: Layout> {
-    /// `[block][lane]`
-    sums: [[u8; BLOCK]; BLOCKS],
-    /// First lanes of the blocks that may hold something near.
-    alive: [u16; BLOCKS],
-    num_alive: usize,
-    plan: L::Plan,
-    at: usize,
-    /// Codes in the super-block, or 0 if nothing there can be near.
-    len: usize,
-    /// Sum of the least entries, which no code of the super-block is below.
-    base: u8,
 }
 
 impl<'a, L: Layout> Scan<'a, L> {
@@ -387,151 +365,4 @@ fn score<L: Layout>(super_block: &L, table: &DistanceTable, candidates: &Candida
         let distances = super_block.distances(table, lanes);
         lanes.into_iter().zip(distances).take(places.len() - first).for_each(|(lane, distance)| push(lane, distance));
     }
-}
-
-impl<L: Layout> Pass<L> {
-    fn none() -> Box<Self> {
-        Box::new(Pass {
-            sums: [[0; BLOCK]; BLOCKS],
-            alive: [0; BLOCKS],
-            num_alive: 0,
-            plan: L::Plan::default(),
-            at: 0,
-            len: 0,
-            base: 0,
-        })
-    }
-
-    /// Begins with super-block `at`, for the LUT for `threshold`.
-    #[inline(always)]
-    unsafe fn plan<V: ByteVector>(
-        &mut self,
-        codes: &OrderedCodes<L>,
-        at: usize,
-        query: &ByDimension,
-        bounds: &FilterTable<GROUPS>,
-        lut: &FilterLut<GROUPS>,
-        threshold: f32,
-    ) {
-        if let Some(next) = codes.super_blocks.get(at + 1) {
-            next.prefetch_summary();
-            codes.moments[at + 1].prefetch();
-        }
-        // SAFETY: this function's contract.
-        let (plan, least) = unsafe { codes.super_blocks[at].plan::<V>(lut) };
-        self.base = least.iter().map(|&least| u32::from(least)).sum::<u32>().min(255) as u8;
-        self.num_alive = 0;
-        self.len = 0;
-        if self.base == 255 {
-            return;
-        }
-        self.at = at;
-        self.len = codes.ids_of(at).len();
-        self.plan = plan;
-        let scaled = bounds.scaled(&codes.moments[at].expected(query), threshold);
-        let mut expected = [0; NUM_SUB_VECTORS];
-        for (expected, (scaled, least)) in expected.iter_mut().zip(scaled.into_iter().zip(least)) {
-            *expected = (scaled - f32::from(least)).clamp(-EXPECTED, EXPECTED) as i32;
-        }
-        L::order(&mut self.plan, &expected);
-    }
-
-    /// The pairs from `place` on.
-    #[inline(always)]
-    unsafe fn pairs<'c, V: ByteVector>(
-        &self,
-        codes: &'c OrderedCodes<L>,
-        lut: &FilterLut<GROUPS>,
-        place: usize,
-    ) -> [L::Pair<'c, V>; STEP] {
-        // SAFETY: this function's contract.
-        std::array::from_fn(|n| unsafe { codes.super_blocks[self.at].pair::<V>(&self.plan, lut, place + n) })
-    }
-
-    /// Looks up the first pairs for all blocks, and asks for those of the super-block `ahead`.
-    #[inline(always)]
-    unsafe fn first<V: ByteVector>(&mut self, codes: &OrderedCodes<L>, lut: &FilterLut<GROUPS>, ahead: Option<&Self>) {
-        let mut num_alive = 0;
-        // SAFETY: this function's contract; there are codes for whole blocks.
-        unsafe {
-            let pairs = self.pairs::<V>(codes, lut, 0);
-            // For want of another one the codes that are read anyway.
-            let ahead = ahead.filter(|ahead| ahead.len > 0).unwrap_or(self).pairs::<V>(codes, lut, 0);
-            let base = V::splat(self.base);
-            for (block, sums) in self.sums.iter_mut().enumerate().take(self.len.div_ceil(BLOCK)) {
-                let lane = block * BLOCK;
-                let below = add(&pairs, lane, sums, |_| base);
-                self.alive[num_alive % BLOCKS] = lane as u16;
-                num_alive += usize::from(below);
-                ahead.iter().for_each(|pair| pair.prefetch(lane));
-            }
-        }
-        self.num_alive = num_alive;
-    }
-
-    /// Looks up the pairs from `place` on for the blocks that are left.
-    #[inline(always)]
-    unsafe fn go_on<V: ByteVector>(&mut self, codes: &OrderedCodes<L>, lut: &FilterLut<GROUPS>, place: usize) {
-        if self.num_alive == 0 {
-            return;
-        }
-        let mut kept = 0;
-        // SAFETY: as in `first`.
-        unsafe {
-            let pairs = self.pairs::<V>(codes, lut, place);
-            for &lane in &self.alive[..self.num_alive] {
-                pairs.iter().for_each(|pair| pair.prefetch(usize::from(lane)));
-            }
-            for at in 0..self.num_alive {
-                let lane = usize::from(self.alive[at]);
-                let sums = &mut self.sums[lane / BLOCK % BLOCKS];
-                let before = *sums;
-                let below = add(&pairs, lane, sums, |part| V::load(before.as_ptr().add(part)));
-                self.alive[kept % BLOCKS] = lane as u16;
-                kept += usize::from(below);
-            }
-        }
-        self.num_alive = kept;
-    }
-
-    /// One bit for each code of a block whose sum is up to `limit`, below 255.
-    #[inline(always)]
-    unsafe fn up_to<V: ByteVector>(&self, lane: usize, limit: u8) -> u64 {
-        let sums = &self.sums[lane / BLOCK % BLOCKS];
-        let mut lanes = 0;
-        for part in (0..BLOCK).step_by(V::LANES) {
-            // SAFETY: `part` is a whole vector of the block; the rest is the caller's contract.
-            unsafe {
-                // What is above the limit saturates.
-                let sums = V::load(sums.as_ptr().add(part)).add_saturating(V::splat(LIMIT - limit));
-                lanes |= sums.below_255() << part;
-            }
-        }
-        lanes & blocks::lanes(self.len - lane)
-    }
-}
-
-/// Adds some pairs to the sums of the block at `lane`. Whether one stays below 255.
-#[inline(always)]
-unsafe fn add<V: ByteVector>(
-    pairs: &[impl LookUp<V>; STEP],
-    lane: usize,
-    sums: &mut [u8; BLOCK],
-    before: impl Fn(usize) -> V,
-) -> bool {
-    // SAFETY: this function's contract.
-    let mut least = unsafe { V::splat(255) };
-    for part in (0..BLOCK).step_by(V::LANES) {
-        let mut sum = before(part);
-        // SAFETY: the caller has a whole block at `lane`.
-        unsafe {
-            for pair in pairs {
-                sum = sum.add_saturating(pair.look_up(lane + part));
-            }
-            sum.store(sums.as_mut_ptr().add(part));
-            least = least.min(sum);
-        }
-    }
-    // SAFETY: this function's contract.
-    unsafe { least.any_below_255() }
 }
