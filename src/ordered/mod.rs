@@ -19,7 +19,7 @@
 //!
 //! **What limits it** (counted and timed on 1M real codes, AMD Zen 4): 90,000 cache lines of 250,000 are read, of which 35,000
 //! are scattered and take 2 ns each; a cache has few places for lines on their way. With all lines in L2 a query still takes
-//! two thirds of its time, half of that in two look-up loops of 10 and 20 cycles a block.
+//! about 0.7 of its time, half of that in two look-up loops of 10 and 20 cycles a block.
 //!
 //! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015), the
 //! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
