@@ -6,7 +6,8 @@
 //! one shuffle and a blend more. The first blocks are scanned in two passes ([`filter`](crate::filter)).
 //!
 //! A row of 32 codes: load, and, shift, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), blend (2 micro-operations on
-//! Intel), saturating add. From some 20,000 codes on it loses to `avx2-ordered`, which looks at few of them.
+//! Intel), saturating add. Measured on Zen 4: 2.0 times as fast as `scalar` at 1,000 codes, 2.3 at 4,000, 2.9 at 16,000, where
+//! half of the time goes into 800 candidates. From some 60,000 codes on it loses to `avx2-ordered`, which looks at few of them.
 
 use crate::{register, registry::Fidelity};
 

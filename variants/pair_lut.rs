@@ -12,7 +12,8 @@
 //!
 //! Measured on 1M real codes (Intel Xeon, 2 MB of L2): 1.4 to 1.5 ns a code, 2.4 to 2.6 times as fast as `scalar`, 2.5 to
 //! 2.7 times just reading the same pages; uniformly random codes 3.4 ns, 1.1 times as fast; sorted from far to near 1.1 times
-//! `scalar`'s time.
+//! `scalar`'s time. On Zen 4 2.6 to 2.8 ns a code, 1.35 to 1.6 times as fast as `scalar`, 6.6 times just reading: its first cache
+//! holds half of a table.
 
 use crate::{
     Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
