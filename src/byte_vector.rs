@@ -41,13 +41,11 @@ pub unsafe trait ByteVector: Copy {
     }
     /// The entry of a table of 64 for the low six bits of each lane of `index`.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
-    /// For each row the least of the entries whose bit is set in `present`, or 255.
+    /// The least of the entries whose bit is set in `present`, or 255.
     #[inline(always)]
-    unsafe fn least_of_16_rows(rows: &[[u8; 64]; 16], present: &[u64; 16]) -> [u8; 16] {
-        std::array::from_fn(|n| {
-            let present = (0..64).filter(|g| present[n] >> g & 1 == 1);
-            present.fold(255, |least, g| rows[n][g].min(least))
-        })
+    unsafe fn least_of_64(entries: &[u8; 64], present: u64) -> u8 {
+        let present = (0..64).filter(|g| present >> g & 1 == 1);
+        present.fold(255, |least, g| entries[g].min(least))
     }
 }
 
@@ -254,35 +252,15 @@ mod x86_64 {
         unsafe fn below_255(self) -> u64 {
             unsafe { _mm512_cmpneq_epu8_mask(self.0, _mm512_set1_epi8(-1)) }
         }
-        /// The rows are halved again and again, so that a vector is of one of them, of two, of four, of eight, of all.
         #[inline(always)]
-        unsafe fn least_of_16_rows(rows: &[[u8; 64]; 16], present: &[u64; 16]) -> [u8; 16] {
+        unsafe fn least_of_64(entries: &[u8; 64], present: u64) -> u8 {
             unsafe {
-                let mut all = [_mm512_setzero_si512(); 16];
-                for m in 0..16 {
-                    all[m] = _mm512_mask_blend_epi8(present[m], _mm512_set1_epi8(-1), Self::load(rows[m].as_ptr()).0);
-                }
-                // Those that are merged stand apart so that the last vector has the rows in their order.
-                for m in [0, 1, 2, 3, 8, 9, 10, 11] {
-                    let (a, b) = (all[m], all[m + 4]);
-                    all[m] = _mm512_min_epu8(_mm512_shuffle_i64x2::<0x44>(a, b), _mm512_shuffle_i64x2::<0xee>(a, b));
-                }
-                for m in [0, 1, 2, 3] {
-                    let (a, b) = (all[m], all[m + 8]);
-                    all[m] = _mm512_min_epu8(_mm512_shuffle_i64x2::<0x88>(a, b), _mm512_shuffle_i64x2::<0xdd>(a, b));
-                }
-                for m in [0, 2] {
-                    let (a, b) = (all[m], all[m + 1]);
-                    all[m] = _mm512_min_epu8(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-                }
-                let (a, b) = (_mm512_castsi512_ps(all[0]), _mm512_castsi512_ps(all[2]));
-                let (even, odd) = (_mm512_shuffle_ps::<0x88>(a, b), _mm512_shuffle_ps::<0xdd>(a, b));
-                let least = _mm512_min_epu8(_mm512_castps_si512(even), _mm512_castps_si512(odd));
-                let least = _mm512_min_epu8(least, _mm512_srli_epi32::<16>(least));
-                let least = _mm512_min_epu8(least, _mm512_srli_epi32::<8>(least));
-                let mut bytes = [0; 16];
-                _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(least));
-                bytes
+                let entries = _mm512_mask_blend_epi8(present, _mm512_set1_epi8(-1), Self::load(entries.as_ptr()).0);
+                let least = _mm256_min_epu8(_mm512_castsi512_si256(entries), _mm512_extracti64x4_epi64::<1>(entries));
+                let least = _mm_min_epu8(_mm256_castsi256_si128(least), _mm256_extracti128_si256::<1>(least));
+                // The least of each two bytes in the lower one, with zeros above it.
+                let pairs = _mm_min_epu8(least, _mm_srli_epi16::<8>(least));
+                _mm_cvtsi128_si32(_mm_minpos_epu16(pairs)) as u8
             }
         }
         #[inline(always)]

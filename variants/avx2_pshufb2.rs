@@ -2,12 +2,13 @@
 //!
 //! The centroids are renumbered until the low five bits of a code name a group of eight similar ones, and the LUT holds each
 //! group's smallest entry: a lower bound, exact once candidates are scored (PQ Fast Scan, André et al., VLDB 2015). It is made
-//! for short lists. There the threshold is high and four bits let one code in ten pass; five let a third of those pass, for
-//! one shuffle and a blend more. The first blocks are scanned in two passes ([`filter`](crate::filter)).
+//! for short lists. There the threshold is high and four bits let one code in ten pass; five let a third of those pass, for one
+//! shuffle and a blend more. The first blocks are scanned in two passes ([`filter`](crate::filter)).
 //!
 //! A row of 32 codes: load, and, shift, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), blend (2 micro-operations on
 //! Intel), saturating add. Measured on Zen 4: 2.0 times as fast as `scalar` at 1,000 codes, 2.3 at 4,000, 2.9 at 16,000, where
-//! half of the time goes into 800 candidates. From some 60,000 codes on it loses to `avx2-ordered`, which looks at few of them.
+//! more than half of the time goes into 800 candidates. From some 60,000 codes on it loses to `avx2-ordered`, which looks at
+//! few of them.
 
 use crate::{register, registry::Fidelity};
 

@@ -75,8 +75,11 @@ impl Layout for Bytes {
 
     #[inline(always)]
     unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<GROUPS>) -> (Plan, [u8; NUM_SUB_VECTORS]) {
-        // SAFETY: this function's contract.
-        let least = unsafe { V::least_of_16_rows(&lut.0, &self.present) };
+        let mut least = [0; NUM_SUB_VECTORS];
+        for (m, least) in least.iter_mut().enumerate() {
+            // SAFETY: this function's contract.
+            *least = unsafe { V::least_of_64(&lut.0[m], self.present[m]) };
+        }
         (Plan { order: [0; NUM_SUB_VECTORS], least }, least)
     }
 
