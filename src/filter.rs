@@ -4,15 +4,16 @@
 //! branch that depends on the codes. Their lanes are then scored with the f32 table, several at a time, from the same blocks
 //! while they are in L1. As the threshold falls the LUT follows, so that the filter tightens.
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, ops::Range};
 
 use crate::{
     Codebook, DIM, DistanceTable, TopKHeap,
-    blocks::{self, BLOCK, Block, BlockedCodes},
+    blocks::{BLOCK, Block, BlockedCodes},
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
     grouping,
     lut::{FallingLut, FilterLut, FilterTable, LIMIT},
+    memory::{PAGE, prefetch},
 };
 
 /// What the kernels of a filter do: for each of at most [`STRETCH`] blocks, in their order, [`push`](Near::push) the lanes that
@@ -23,22 +24,30 @@ impl<const G: usize, F: Fn(&FilterLut<G>, &[Block], &mut Near)> FindNear<G> for 
 /// Blocks between two looks at the threshold: 16 KB, which leaves half of any L1 to what else a scan needs.
 pub const STRETCH: usize = 16;
 
-/// The blocks of a stretch that hold a code that may be near.
-#[derive(Debug, Default)]
+/// Blocks with a code that may be near that are scored together, at most.
+const MAX_HITS: usize = 64;
+
+/// The blocks that hold a code that may be near, until they are worth looking at: that takes branches which are hard to predict.
+#[derive(Debug)]
 pub struct Near {
-    /// The place of the block in the stretch, and a bit for each of the lanes.
-    hits: [(usize, u64); STRETCH],
+    /// A block's place in the list, and a bit for each of the lanes.
+    hits: [(usize, u64); MAX_HITS],
     count: usize,
-    /// How many blocks there were.
-    pushed: usize,
+    /// The block that comes next.
+    next: usize,
 }
 
 impl Near {
+    /// None yet, from `block` on.
+    pub fn from(block: usize) -> Self {
+        Near { hits: [(0, 0); MAX_HITS], count: 0, next: block }
+    }
+
     /// Takes the next block's lanes, a bit for each that may be near.
     #[inline(always)]
     pub fn push(&mut self, lanes: u64) {
-        self.hits[self.count % STRETCH] = (self.pushed, lanes);
-        self.pushed += 1;
+        self.hits[self.count % MAX_HITS] = (self.next, lanes);
+        self.next += 1;
         self.count += usize::from(lanes != 0);
     }
 
@@ -98,21 +107,30 @@ unsafe fn sum_of_the_nearest<V: ByteVector>(sums: &[LaneSums], k: usize) -> Opti
     (sum < u8::MAX).then_some(sum)
 }
 
-/// Blocks whose sums are kept until a threshold is known: their sums take 16 KB.
-const FIRST: usize = 256;
+/// Blocks whose sums are kept until a threshold is known: their sums take 32 KB.
+const FIRST: usize = 512;
 
 /// One query's filter, for one list or several pieces of one. `G` is the number of groups that a code can name.
 pub struct Filter<'a, const G: usize> {
+    codes: &'a BlockedCodes,
     table: &'a DistanceTable,
     lut: FallingLut<'a, G>,
+    /// What is still to be scored.
+    near: Near,
     candidates: Candidates,
 }
 
 impl<'a, const G: usize> Filter<'a, G> {
     /// A filter that lets everything pass until a scan has found a threshold. `bounds` are those of `table`.
     #[inline(always)]
-    pub fn new(table: &'a DistanceTable, bounds: &'a FilterTable<G>) -> Self {
-        Filter { table, lut: FallingLut::new(bounds), candidates: Candidates::new() }
+    pub fn new(codes: &'a BlockedCodes, table: &'a DistanceTable, bounds: &'a FilterTable<G>) -> Self {
+        Filter {
+            codes,
+            table,
+            lut: FallingLut::new(bounds),
+            near: Near::from(0),
+            candidates: Candidates::new(),
+        }
     }
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
@@ -121,11 +139,10 @@ impl<'a, const G: usize> Filter<'a, G> {
     #[inline(always)]
     unsafe fn scan_first<V: ByteVector>(
         &mut self,
-        codes: &BlockedCodes,
         top: &mut TopKHeap,
         write_sums: impl WriteSums<G>,
     ) -> usize {
-        let blocks = &codes.blocks()[..(codes.num_vectors() / BLOCK).min(FIRST)];
+        let blocks = &self.codes.blocks()[..(self.codes.num_vectors() / BLOCK).min(FIRST)];
         let k = top.k();
         let guess = self.lut.guess();
         if k == 0 || 2 * k > blocks.len() * BLOCK / 2 || guess == f32::INFINITY {
@@ -149,8 +166,7 @@ impl<'a, const G: usize> Filter<'a, G> {
             }
         }
         let mut nearest = TopKHeap::with_k(k);
-        score(self.table, blocks, candidates, 0, &mut nearest);
-        candidates.clear();
+        score(self.table, blocks, candidates, &mut nearest);
         let bound = nearest.threshold();
         // Codes up to the first sum have been scored, those up to the second are to be.
         let (mut done, mut limit) = (None, LIMIT);
@@ -173,55 +189,69 @@ impl<'a, const G: usize> Filter<'a, G> {
             }
             candidates.add_lanes(at * BLOCK, lanes);
             if candidates.places().len() > MAX_CANDIDATES - BLOCK {
-                score(self.table, blocks, candidates, 0, top);
-                candidates.clear();
+                score(self.table, blocks, candidates, top);
             }
         }
-        score(self.table, blocks, candidates, 0, top);
-        candidates.clear();
+        score(self.table, blocks, candidates, top);
         blocks.len()
     }
 
-    /// Offers to `top` what can be near among `num_vectors` codes in `blocks`, with ids from `first_id`.
+    /// Offers to `top` what can be near in some of the blocks.
     #[inline(always)]
-    pub fn scan(
-        &mut self,
-        blocks: &[Block],
-        num_vectors: usize,
-        first_id: u32,
-        top: &mut TopKHeap,
-        find_near: impl FindNear<G>,
-    ) {
-        let mut at = 0;
-        while at < blocks.len() {
+    pub fn scan(&mut self, blocks: Range<usize>, top: &mut TopKHeap, find_near: impl FindNear<G>) {
+        let mut at = blocks.start;
+        while at < blocks.end {
             // A block to find a threshold, then longer and longer stretches.
-            let seen = first_id as usize / BLOCK + at;
-            let stretch = &blocks[at..blocks.len().min(at + seen.clamp(1, STRETCH))];
-            self.lut.tighten(top.threshold());
-            let mut near = Near::default();
-            match self.lut.get() {
-                Some(lut) => find_near(lut, stretch, &mut near),
-                None => stretch.iter().for_each(|_| near.push(u64::MAX)),
+            let end = blocks.end.min(at + at.clamp(1, STRETCH));
+            self.stretch(at..end, top, &find_near);
+            at = end;
+            if at < FIRST {
+                self.score_hits(top);
             }
-            let first_id = first_id + (at * BLOCK) as u32;
-            for &(block, lanes) in near.hits() {
-                let lanes = lanes & blocks::lanes(num_vectors - (at + block) * BLOCK);
-                if lanes.count_ones() as usize > BLOCK / 2 {
-                    stretch[block].score(self.table, lanes, first_id + (block * BLOCK) as u32, top);
-                } else {
-                    self.candidates.add_lanes(block * BLOCK, lanes);
+        }
+        self.score_hits(top);
+    }
+
+    /// Finds what may be near in at most [`STRETCH`] blocks, and scores it when it is enough.
+    #[inline(always)]
+    fn stretch(&mut self, blocks: Range<usize>, top: &mut TopKHeap, find_near: impl FindNear<G>) {
+        let all = self.codes.blocks();
+        // The hardware goes on from there, and would begin late by itself.
+        all[blocks.end..].iter().take(STRETCH).step_by(PAGE / size_of::<Block>()).for_each(prefetch);
+        self.lut.tighten(top.threshold());
+        self.near.next = blocks.start;
+        match self.lut.get() {
+            Some(lut) => find_near(lut, &all[blocks], &mut self.near),
+            None => blocks.for_each(|_| self.near.push(u64::MAX)),
+        }
+        if self.near.count > MAX_HITS - STRETCH {
+            self.score_hits(top);
+        }
+    }
+
+    /// Offers to `top` what has been found.
+    #[inline(always)]
+    fn score_hits(&mut self, top: &mut TopKHeap) {
+        let blocks = self.codes.blocks();
+        for &(block, lanes) in self.near.hits() {
+            let lanes = lanes & self.codes.lanes(block);
+            if lanes.count_ones() as usize > BLOCK / 2 {
+                blocks[block].score(self.table, lanes, (block * BLOCK) as u32, top);
+            } else {
+                self.candidates.add_lanes(block * BLOCK, lanes);
+                if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                    score(self.table, blocks, &mut self.candidates, top);
                 }
             }
-            score(self.table, stretch, &self.candidates, first_id, top);
-            self.candidates.clear();
-            at += stretch.len();
         }
+        self.near.count = 0;
+        score(self.table, blocks, &mut self.candidates, top);
     }
 }
 
-/// Offers `candidates` to `top`, whose ids are their places after `first_id`.
+/// Offers `candidates` to `top`, until there are none.
 #[inline(always)]
-fn score(table: &DistanceTable, blocks: &[Block], candidates: &Candidates, first_id: u32, top: &mut TopKHeap) {
+fn score(table: &DistanceTable, blocks: &[Block], candidates: &mut Candidates, top: &mut TopKHeap) {
     /// As many sums as it takes not to wait for each addition.
     const AT_ONCE: usize = 4;
     for places in candidates.places().chunks(AT_ONCE) {
@@ -236,9 +266,10 @@ fn score(table: &DistanceTable, blocks: &[Block], candidates: &Candidates, first
             }
         }
         for (&place, distance) in places.iter().zip(sums) {
-            top.push(first_id + place, distance);
+            top.push(place, distance);
         }
     }
+    candidates.clear();
 }
 
 /// A list of blocked codes, under new numbers whose low bits name groups of similar centroids.
@@ -276,11 +307,10 @@ impl GroupedCodes {
         let mut table = MaybeUninit::uninit();
         let table = self.codebook.distance_table_in(query, &mut table);
         let bounds = FilterTable::new(table);
-        let mut filter = Filter::new(table, &bounds);
+        let mut filter = Filter::new(&self.codes, table, &bounds);
         // SAFETY: this function's contract.
-        let done = unsafe { filter.scan_first::<V>(&self.codes, top, write_sums) };
-        let (blocks, first_id) = (&self.codes.blocks()[done..], done * BLOCK);
-        filter.scan(blocks, self.codes.num_vectors() - first_id, first_id as u32, top, find_near);
+        let done = unsafe { filter.scan_first::<V>(top, write_sums) };
+        filter.scan(done..self.codes.blocks().len(), top, find_near);
     }
 
     /// [`scan`](GroupedCodes::scan) for several queries, stretch by stretch: each comes from memory once for all of them.
@@ -298,21 +328,19 @@ impl GroupedCodes {
         let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
         let bounds: Vec<_> = tables.iter().map(FilterTable::new).collect();
         let mut filters: Vec<_> =
-            tables.iter().zip(&bounds).map(|(table, bounds)| Filter::new(table, bounds)).collect();
-        let first_blocks = (self.codes.num_vectors() / BLOCK).min(FIRST);
+            tables.iter().zip(&bounds).map(|(table, bounds)| Filter::new(&self.codes, table, bounds)).collect();
+        let first = (self.codes.num_vectors() / BLOCK).min(FIRST);
         for (filter, top) in filters.iter_mut().zip(&mut *tops) {
             // SAFETY: this function's contract.
-            if unsafe { filter.scan_first::<V>(&self.codes, top, &write_sums) } == 0 {
-                filter.scan(&self.codes.blocks()[..first_blocks], first_blocks * BLOCK, 0, top, &find_near);
-            }
+            let done = unsafe { filter.scan_first::<V>(top, &write_sums) };
+            filter.scan(done..first, top, &find_near);
         }
-        let mut first = first_blocks * BLOCK;
-        for stretch in self.codes.blocks()[first_blocks..].chunks(STRETCH) {
-            let num_vectors = (self.codes.num_vectors() - first).min(STRETCH * BLOCK);
+        let end = self.codes.blocks().len();
+        for at in (first..end).step_by(STRETCH) {
             for (filter, top) in filters.iter_mut().zip(&mut *tops) {
-                filter.scan(stretch, num_vectors, first as u32, top, &find_near);
+                filter.stretch(at..end.min(at + STRETCH), top, &find_near);
             }
-            first += num_vectors;
         }
+        filters.iter_mut().zip(tops).for_each(|(filter, top)| filter.score_hits(top));
     }
 }

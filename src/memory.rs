@@ -13,6 +13,8 @@ use std::{
 
 /// The size of a huge page on x86-64, and on aarch64 with pages of 4 KiB.
 pub const HUGE_PAGE: usize = 2 << 20;
+/// A page of a hardware prefetcher: it goes on by itself until the end of one, and anew once the next one has been asked for.
+pub const PAGE: usize = 4096;
 /// What every [`HugeVec`] is aligned to at least: a cache line, which is also the widest vector.
 const CACHE_LINE: usize = 64;
 

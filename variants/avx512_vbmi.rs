@@ -76,8 +76,8 @@ mod kernel {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
         let bounds = FilterTable::<NUM_CENTROIDS>::new(table);
-        Filter::new(table, &bounds)
-            .scan(codes.blocks(), codes.num_vectors(), 0, top, |lut, blocks, near| find_near(lut, blocks, near));
+        Filter::new(codes, table, &bounds)
+            .scan(0..codes.blocks().len(), top, |lut, blocks, near| find_near(lut, blocks, near));
     }
 
     /// Sub-quantizers that are looked up first; half of them, so that both halves are transposed alike.

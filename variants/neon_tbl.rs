@@ -152,7 +152,7 @@ mod kernel {
                         .fold(0u8, |sum, m| sum.saturating_add(lut.0[m][usize::from(block.0[m][lane]) % GROUPS]));
                     mask | u64::from(sum != 255) << lane
                 });
-                let mut near = Near::default();
+                let mut near = Near::from(0);
                 // SAFETY: NEON is part of every aarch64 that std runs on.
                 unsafe { find_near(&lut, &[block], &mut near) };
                 assert!(near.hits().iter().copied().eq((expected != 0).then_some((0, expected))));

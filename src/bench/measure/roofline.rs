@@ -8,13 +8,16 @@ use std::{hint::black_box, time::Instant};
 
 use crate::{
     cpu::{self, Feature},
-    memory::HugeVec,
+    memory::{self, HugeVec, PAGE},
 };
 
 /// A cache line, and the unit of all reading.
 const LINE: usize = 64;
 /// How long each way of reading is tried, in ns.
 const TRIAL_NS: u128 = 2_000_000;
+
+/// Bytes from a page that is read to the one whose first line is asked for.
+const PAGES_AHEAD: usize = 4 * PAGE;
 
 /// Reads whole lines from the start of the slice, and whatever they hold comes out.
 type Read = unsafe fn(&[[u8; LINE]]) -> u64;
@@ -82,7 +85,8 @@ impl Reader {
     }
 }
 
-/// Writes a function for each way: plainly; with prefetches ahead; in four streams; both.
+/// Writes a function for each way: plainly; with prefetches of every line ahead; in four streams; both; with a prefetch of
+/// each page's first line.
 macro_rules! ways {
     ($lanes:ty $(, $feature:literal)?) => {{
         $(#[target_feature(enable = $feature)])?
@@ -90,12 +94,12 @@ macro_rules! ways {
             // SAFETY: the features that `$lanes` needs are this function's own.
             unsafe { walk::<$lanes, STREAMS, AHEAD>(lines) }
         }
-        [read::<1, 0> as Read, read::<1, 2048>, read::<4, 0>, read::<4, 2048>]
+        [read::<1, 0> as Read, read::<1, 2048>, read::<4, 0>, read::<4, 2048>, read::<1, PAGES_AHEAD>]
     }};
 }
 
 /// The ways to read that this CPU can execute, all with its widest loads.
-fn ways() -> Result<[Read; 4], crate::Error> {
+fn ways() -> Result<[Read; 5], crate::Error> {
     let features = cpu::features()?;
     #[cfg(target_arch = "x86_64")]
     {
@@ -113,7 +117,8 @@ fn ways() -> Result<[Read; 4], crate::Error> {
     Ok(ways!(Plain))
 }
 
-/// Reads all `lines`, from `STREAMS` places at once, and asks for those `AHEAD` bytes on.
+/// Reads all `lines`, from `STREAMS` places at once, and asks for those `AHEAD` bytes on; if that is [`PAGES_AHEAD`], only for
+/// the first one of each page, from where the hardware goes on by itself.
 ///
 /// # Safety
 /// The CPU has the features of `L`.
@@ -124,8 +129,14 @@ unsafe fn walk<L: Lanes, const STREAMS: usize, const AHEAD: usize>(lines: &[[u8;
     let stream = quarters.len() / STREAMS;
     for step in (0..stream).step_by(4) {
         for first in (0..STREAMS).map(|s| s * stream + step) {
+            if AHEAD == PAGES_AHEAD
+                && first.is_multiple_of(PAGE / LINE)
+                && let Some(line) = lines.get(first + AHEAD / LINE)
+            {
+                memory::prefetch(line);
+            }
             for (sum, line) in sums.iter_mut().zip(&quarters[first..first + 4]) {
-                if AHEAD > 0 {
+                if AHEAD > 0 && AHEAD != PAGES_AHEAD {
                     prefetch(line.as_ptr().wrapping_add(AHEAD));
                 }
                 // SAFETY: the caller's promise.
