@@ -4,7 +4,7 @@
 //! branch that depends on the codes. Their lanes are then scored with the f32 table, several at a time, from the same blocks
 //! while they are in L1. As the threshold falls the LUT follows, so that the filter tightens.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::{hint::black_box, mem::MaybeUninit, ops::Range};
 
 use crate::{
     Codebook, DIM, DistanceTable, TopKHeap,
@@ -185,7 +185,9 @@ impl<'a, const G: usize> Filter<'a, G> {
             let mut lanes = unsafe { sums.up_to::<V>(limit) };
             if let Some(done) = done {
                 // SAFETY: as above.
-                lanes &= !unsafe { sums.up_to::<V>(done) };
+                let done = unsafe { sums.up_to::<V>(done) };
+                // Or else LLVM undoes both masks and works on 64 single bits.
+                lanes &= !black_box(done);
             }
             candidates.add_lanes(at * BLOCK, lanes);
             if candidates.places().len() > MAX_CANDIDATES - BLOCK {
