@@ -124,24 +124,14 @@ impl<'a, const G: usize> Filter<'a, G> {
     /// A filter that lets everything pass until a scan has found a threshold. `bounds` are those of `table`.
     #[inline(always)]
     pub fn new(codes: &'a BlockedCodes, table: &'a DistanceTable, bounds: &'a FilterTable<G>) -> Self {
-        Filter {
-            codes,
-            table,
-            lut: FallingLut::new(bounds),
-            near: Near::from(0),
-            candidates: Candidates::new(),
-        }
+        Filter { codes, table, lut: FallingLut::new(bounds), near: Near::from(0), candidates: Candidates::new() }
     }
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
     /// the codes with the smallest sums then give one that is near the last, so that few others are scored. Short lists are
     /// mostly candidates otherwise. 0 where that does not work: for few codes, or codes that the LUT can't tell apart.
     #[inline(always)]
-    unsafe fn scan_first<V: ByteVector>(
-        &mut self,
-        top: &mut TopKHeap,
-        write_sums: impl WriteSums<G>,
-    ) -> usize {
+    unsafe fn scan_first<V: ByteVector>(&mut self, top: &mut TopKHeap, write_sums: impl WriteSums<G>) -> usize {
         let blocks = &self.codes.blocks()[..(self.codes.num_vectors() / BLOCK).min(FIRST)];
         let k = top.k();
         let guess = self.lut.guess();
@@ -283,8 +273,8 @@ pub struct GroupedCodes {
 
 impl GroupedCodes {
     /// Renumbers row-major `codes` `[n][16]` and their codebook.
-    pub fn new(codebook: &Codebook, codes: &[u8]) -> GroupedCodes {
-        let order = grouping::similar_centroids_together(codebook);
+    pub fn new<const G: usize>(codebook: &Codebook, codes: &[u8]) -> GroupedCodes {
+        let order = grouping::similar_centroids_together::<G>(codebook);
         let codes = BlockedCodes::relabelled(codes, &grouping::inverse(&order));
         GroupedCodes { codebook: codebook.reordered(&order), codes }
     }

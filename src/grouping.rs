@@ -4,12 +4,12 @@
 //! entry of the group bounds the code's entry from below, tightly: a LUT of 64, 32 or 16 entries can stand in for one
 //! of 256. The idea is PQ Fast Scan's optimized assignment of centroid indexes (André, Kermarrec, Le Scouarnec, VLDB 2015).
 
-use crate::{Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM};
+use crate::{Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, exchange::exchange};
 
-/// The old number of each new one, `[m][new]`, such that the lowest six, five or four bits of a new number name a group of
-/// similar centroids: halves of halves, each split along its principal direction; the first split is the lowest bit. (Low
-/// bits rather than high ones: `vpermb` ignores the others, and groups that lie `G` apart are reduced without shuffles.)
-pub fn similar_centroids_together(codebook: &Codebook) -> Box<[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]> {
+/// The old number of each new one, `[m][new]`, such that the new number modulo `G`, a power of two, names a group of similar
+/// centroids: halves of halves, each split along its principal direction, then [exchanged](exchange). (Low bits rather than
+/// high ones: `vpermb` ignores the others, and groups that lie `G` apart are reduced without shuffles.)
+pub fn similar_centroids_together<const G: usize>(codebook: &Codebook) -> Box<[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]> {
     let mut order = Box::new([[0; NUM_CENTROIDS]; NUM_SUB_VECTORS]);
     for (m, row) in order.iter_mut().enumerate() {
         let mut members: Vec<Weighted> = codebook
@@ -19,8 +19,10 @@ pub fn similar_centroids_together(codebook: &Codebook) -> Box<[[u8; NUM_CENTROID
             .map(|(k, centroid)| Weighted { number: k as u8, weight: 1.0, point: centroid.map(f64::from) })
             .collect();
         bisect(&mut members);
-        for (place, member) in (0..=u8::MAX).zip(members) {
-            row[usize::from(place.reverse_bits())] = member.number;
+        let mut order = std::array::from_fn(|place| members[place].number);
+        exchange::<G>(codebook.centroids(m), &mut order);
+        for (place, number) in (0..=u8::MAX).zip(order) {
+            row[usize::from(place.reverse_bits())] = number;
         }
     }
     order
@@ -171,7 +173,7 @@ mod tests {
     #[test]
     fn numbers_that_share_their_low_bits_are_nearer_than_strangers() {
         let codebook = scattered_codebook();
-        let order = similar_centroids_together(&codebook);
+        let order = similar_centroids_together::<64>(&codebook);
         let spread = |order: &[u8]| -> f32 {
             let rows = codebook.centroids(3);
             order
@@ -196,7 +198,7 @@ mod tests {
     #[test]
     fn equal_and_huge_centroids_are_ordered_too() {
         for value in [0.0, 1.0, f32::MAX] {
-            let mut seen = similar_centroids_together(&Codebook::new(&vec![value; 16 * 256 * 8]).unwrap())[0];
+            let mut seen = similar_centroids_together::<16>(&Codebook::new(&vec![value; 16 * 256 * 8]).unwrap())[0];
             seen.sort_unstable();
             assert_eq!(seen, std::array::from_fn(|k| k as u8));
         }

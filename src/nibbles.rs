@@ -66,7 +66,7 @@ const UNFILTERED: usize = 8;
 impl NibbleCodes {
     /// Renumbers row-major `codes` `[n][16]` and their codebook.
     pub fn new(codebook: &Codebook, codes: &[u8]) -> NibbleCodes {
-        let order = grouping::similar_centroids_together(codebook);
+        let order = grouping::similar_centroids_together::<GROUPS>(codebook);
         let renumbered = grouping::renumbered(codes, &grouping::inverse(&order));
         let mut rows = HugeVec::zeroed(renumbered.len());
         rows.copy_from_slice(&renumbered);

@@ -42,7 +42,7 @@ mod kernel {
     struct Avx2Pshufb2(GroupedCodes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Avx2Pshufb2(GroupedCodes::new(codebook, codes))))
+        Ok(Box::new(Avx2Pshufb2(GroupedCodes::new::<GROUPS>(codebook, codes))))
     }
 
     impl Scan for Avx2Pshufb2 {

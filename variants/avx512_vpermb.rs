@@ -47,7 +47,7 @@ mod kernel {
     struct Avx512Vpermb(GroupedCodes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Avx512Vpermb(GroupedCodes::new(codebook, codes))))
+        Ok(Box::new(Avx512Vpermb(GroupedCodes::new::<GROUPS>(codebook, codes))))
     }
 
     impl Scan for Avx512Vpermb {

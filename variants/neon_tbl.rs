@@ -43,7 +43,7 @@ mod kernel {
     struct NeonTbl(GroupedCodes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(NeonTbl(GroupedCodes::new(codebook, codes))))
+        Ok(Box::new(NeonTbl(GroupedCodes::new::<GROUPS>(codebook, codes))))
     }
 
     impl Scan for NeonTbl {

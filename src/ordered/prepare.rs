@@ -1,12 +1,12 @@
 //! Preparation: the order of the codes.
 
-use super::{Layout, Moments, OrderedCodes, SUPER_BLOCK};
+use super::{GROUPS, Layout, Moments, OrderedCodes, SUPER_BLOCK};
 use crate::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, blocks::BLOCK, grouping, memory::HugeVec};
 
 impl<L: Layout> OrderedCodes<L> {
     /// Orders row-major `codes` `[n][16]`. It takes about a second for a million, on as many threads as there are.
     pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes<L> {
-        let order = grouping::similar_centroids_together(codebook);
+        let order = grouping::similar_centroids_together::<GROUPS>(codebook);
         let unordered = grouping::renumbered(codes, &grouping::inverse(&order));
         let codebook = codebook.reordered(&order);
 
