@@ -1,56 +1,90 @@
-//! Groups of centroids that lose less as a LUT of group minima: members of two groups change places where that helps.
+//! Groups of points that lose less as a LUT of group minima: members move, or change places, where that helps.
 //!
-//! A query that finds the least entry of a group instead of a code's own loses the difference. Summed over queries and codes
-//! it is the less, the larger the sum of all groups' least entries is, so that sum is raised, exchange by exchange, as
-//! Kernighan and Lin (1970) cut graphs. Every fourth centroid stands for a query. On real codes a filter of 4 or 5 bits then
-//! lets a third less pass, one of 6 bits a quarter.
+//! A query that finds the least entry of a group instead of a member's own loses the difference. Summed over queries and
+//! members it is the less, the larger the groups' least entries are, times their weights, so that sum is raised, exchange by
+//! exchange, as Kernighan and Lin (1970) cut graphs. On real codes a filter of 4 or 5 bits then lets a third less pass, one
+//! of 6 bits a quarter.
 
 use std::array;
 
-use crate::{NUM_CENTROIDS, SUB_VECTOR_DIM};
+use crate::{SUB_VECTOR_DIM, grouping::Weighted};
 
-/// Centroids that stand for queries.
-const QUERIES: usize = NUM_CENTROIDS / 4;
-/// A centroid may move to the groups of as many others that are near it.
+/// A point of a sub-space.
+type Point = [f32; SUB_VECTOR_DIM];
+
+/// Points that stand for queries.
+const QUERIES: usize = 64;
+/// A point may move to the groups of as many others that are near it.
 const NEAR: usize = 4;
-/// Times every centroid is tried.
+/// Times every point is tried.
 const ROUNDS: usize = 2;
-/// What an exchange must add to the groups' sums, or else rounding might go in circles.
+/// What an exchange must add to the sum of two groups, or else rounding might go in circles.
 const LEAST_GAIN: f32 = 1e-5;
 
-/// Squared distances from the queries.
+/// A point's squared distances from the queries.
 type Distances = [f32; QUERIES];
 
-/// Improves the groups that the runs of equal length in `order` are, `G` of them.
-pub fn exchange<const G: usize>(centroids: &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS], order: &mut [u8; NUM_CENTROIDS]) {
-    let size = NUM_CENTROIDS / G;
-    let distances = centroids.map(|c| array::from_fn(|query| squared_distance(&c, &centroids[4 * query])));
-    let near: Vec<_> = centroids.iter().map(|centroid| nearest(centroids, centroid)).collect();
-    let mut places = [0; NUM_CENTROIDS];
-    order.iter().enumerate().for_each(|(place, &k)| places[usize::from(k)] = place);
+/// Improves `groups` of at most `max_members` each.
+pub fn exchange(groups: &mut [Vec<Weighted>], max_members: usize) {
+    let members = groups.concat();
+    let points: Vec<_> = members.iter().map(|member| member.point.map(|part| part as f32)).collect();
+    let weights: Vec<_> = members.iter().map(|member| member.weight as f32).collect();
+    let mut numbers = 0..members.len();
+    let mut places: Vec<Vec<usize>> = groups.iter().map(|group| numbers.by_ref().take(group.len()).collect()).collect();
+    improve(&points, &weights, &mut places, max_members);
+    for (group, places) in groups.iter_mut().zip(places) {
+        *group = places.into_iter().map(|place| members[place].clone()).collect();
+    }
+}
+
+fn improve(points: &[Point], weights: &[f32], groups: &mut [Vec<usize>], max_members: usize) {
+    let queries: [Point; QUERIES] = array::from_fn(|query| points[query * points.len() / QUERIES]);
+    let distances: Vec<Distances> =
+        points.iter().map(|point| array::from_fn(|query| squared_distance(point, &queries[query]))).collect();
+    let mut group_of = vec![0; points.len()];
+    for (at, group) in groups.iter().enumerate() {
+        group.iter().for_each(|&point| group_of[point] = at);
+    }
+    let weight = |group: &[usize]| group.iter().map(|&point| weights[point]).sum::<f32>();
+    let near: Vec<_> = points.iter().map(|point| nearest(points, point)).collect();
 
     for (x, near) in (0..ROUNDS).flat_map(|_| near.iter().enumerate()) {
-        let mut place = places[x];
-        let mut group = place / size;
-        let mut rest = Least::of(order, &distances, group, size).without(place);
-        for z in near {
-            let other = places[usize::from(*z)] / size;
-            if other == group {
+        for &z in near {
+            let (own, other) = (group_of[x], group_of[z]);
+            if own == other {
                 continue;
             }
-            let theirs = Least::of(order, &distances, other, size);
-            let before = sum(&theirs.least) + sum_of_lesser(&rest, &distances[x]);
-            let gain = |at: usize| {
-                let y = usize::from(order[at]);
-                sum_of_lesser(&rest, &distances[y]) + sum_of_lesser(&theirs.without(at), &distances[x]) - before
+            let (mine, theirs) = (Least::of(&groups[own], &distances), Least::of(&groups[other], &distances));
+            let (my_weight, their_weight) = (weight(&groups[own]), weight(&groups[other]));
+            let before = my_weight * sum(&mine.least) + their_weight * sum(&theirs.least);
+            let rest = mine.without(x);
+            let exchanged = |y: usize| {
+                let moved = weights[x] - weights[y];
+                (my_weight - moved) * sum_of_lesser(&rest, &distances[y])
+                    + (their_weight + moved) * sum_of_lesser(&theirs.without(y), &distances[x])
             };
-            let gains = (other * size..(other + 1) * size).map(|at| (gain(at), at));
-            let best = gains.fold((0.0, place), |best, next| if next.0 > best.0 { next } else { best });
-            if best.0 > LEAST_GAIN * before {
-                order.swap(place, best.1);
-                (places[x], places[usize::from(order[place])]) = (best.1, place);
-                (place, group) = (best.1, other);
-                rest = Least::of(order, &distances, group, size).without(place);
+            let mut best = (before * (1.0 + LEAST_GAIN), None);
+            for &y in &groups[other] {
+                let after = exchanged(y);
+                if after > best.0 {
+                    best = (after, Some(y));
+                }
+            }
+            let mut moves = false;
+            if groups[other].len() < max_members && groups[own].len() > 1 {
+                let after = (my_weight - weights[x]) * sum(&rest)
+                    + (their_weight + weights[x]) * sum_of_lesser(&theirs.least, &distances[x]);
+                moves = after > best.0;
+            }
+            if moves || best.1.is_some() {
+                groups[own].retain(|&point| point != x);
+                groups[other].push(x);
+                group_of[x] = other;
+            }
+            if let (false, Some(y)) = (moves, best.1) {
+                groups[other].retain(|&point| point != y);
+                groups[own].push(y);
+                group_of[y] = own;
             }
         }
     }
@@ -60,42 +94,45 @@ pub fn exchange<const G: usize>(centroids: &[[f32; SUB_VECTOR_DIM]; NUM_CENTROID
 struct Least {
     least: Distances,
     /// Whose they are.
-    place: [u32; QUERIES],
+    member: [u32; QUERIES],
     /// The least ones of the others.
     second: Distances,
 }
 
 impl Least {
-    fn of(order: &[u8; NUM_CENTROIDS], distances: &[Distances; NUM_CENTROIDS], group: usize, size: usize) -> Self {
-        let mut this = Least { least: [f32::INFINITY; QUERIES], place: [0; QUERIES], second: [f32::INFINITY; QUERIES] };
-        for place in group * size..(group + 1) * size {
-            let distances = &distances[usize::from(order[place])];
-            for query in 0..QUERIES {
-                let (least, distance) = (this.least[query], distances[query]);
+    fn of(group: &[usize], distances: &[Distances]) -> Self {
+        let mut this =
+            Least { least: [f32::INFINITY; QUERIES], member: [0; QUERIES], second: [f32::INFINITY; QUERIES] };
+        for &member in group {
+            for (query, &distance) in distances[member].iter().enumerate() {
+                let least = this.least[query];
                 let larger = if distance < least { least } else { distance };
                 this.second[query] = lesser(this.second[query], larger);
-                this.place[query] = if distance < least { place as u32 } else { this.place[query] };
+                this.member[query] = if distance < least { member as u32 } else { this.member[query] };
                 this.least[query] = lesser(least, distance);
             }
         }
         this
     }
 
-    fn without(&self, place: usize) -> Distances {
-        array::from_fn(|at| if self.place[at] == place as u32 { self.second[at] } else { self.least[at] })
+    fn without(&self, member: usize) -> Distances {
+        array::from_fn(|at| if self.member[at] == member as u32 { self.second[at] } else { self.least[at] })
     }
 }
 
-fn nearest(centroids: &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS], centroid: &[f32; SUB_VECTOR_DIM]) -> [u8; NEAR] {
-    let mut keyed: [(f32, u8); NUM_CENTROIDS] =
-        array::from_fn(|k| (squared_distance(&centroids[k], centroid), k as u8));
-    // The first one is the centroid itself, or equal to it.
-    keyed.select_nth_unstable_by(NEAR, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    keyed[..NEAR + 1].sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    array::from_fn(|at| keyed[at + 1].1)
+/// The places of the points that are nearest to one of them, itself left out.
+fn nearest(points: &[Point], point: &Point) -> Vec<usize> {
+    let mut keyed: Vec<_> = points.iter().enumerate().map(|(at, other)| (squared_distance(other, point), at)).collect();
+    let by_distance = |a: &(f32, usize), b: &(f32, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+    if keyed.len() > NEAR + 1 {
+        keyed.select_nth_unstable_by(NEAR, by_distance);
+        keyed.truncate(NEAR + 1);
+    }
+    keyed.sort_unstable_by(by_distance);
+    keyed.into_iter().skip(1).map(|(_, at)| at).collect()
 }
 
-fn squared_distance(a: &[f32; SUB_VECTOR_DIM], b: &[f32; SUB_VECTOR_DIM]) -> f32 {
+fn squared_distance(a: &Point, b: &Point) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 

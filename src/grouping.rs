@@ -19,10 +19,10 @@ pub fn similar_centroids_together<const G: usize>(codebook: &Codebook) -> Box<[[
             .map(|(k, centroid)| Weighted { number: k as u8, weight: 1.0, point: centroid.map(f64::from) })
             .collect();
         bisect(&mut members);
-        let mut order = std::array::from_fn(|place| members[place].number);
-        exchange::<G>(codebook.centroids(m), &mut order);
-        for (place, number) in (0..=u8::MAX).zip(order) {
-            row[usize::from(place.reverse_bits())] = number;
+        let mut groups: Vec<_> = members.chunks(NUM_CENTROIDS / G).map(<[_]>::to_vec).collect();
+        exchange(&mut groups, NUM_CENTROIDS / G);
+        for (place, member) in (0..=u8::MAX).zip(groups.into_iter().flatten()) {
+            row[usize::from(place.reverse_bits())] = member.number;
         }
     }
     order
@@ -67,7 +67,8 @@ fn bisect(members: &mut [Weighted]) {
 }
 
 /// Merges `members`, at least one, into at most `max_groups` of at most `max_members` each, so that their weighted variance
-/// is small: the group that spreads most is cut in two where that helps most, until there are enough.
+/// is small: the group that spreads most is cut in two where that helps most, until there are enough, and what then helps is
+/// [exchanged](exchange).
 ///
 /// # Panics
 /// There are more than `max_groups · max_members`.
@@ -98,6 +99,7 @@ pub fn merge(members: Vec<Weighted>, max_groups: usize, max_members: usize) -> V
         let upper = lower.split_off(cut);
         groups.extend([lower, upper]);
     }
+    exchange(&mut groups, max_members);
     groups
 }
 
