@@ -26,8 +26,10 @@ const TURN: usize = 4;
 /// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
 /// data that defeats it.
 const UNFILTERED: usize = 8;
-/// Times k codes are scored for the first threshold at most.
-const ENOUGH: usize = 4;
+/// Times k codes are scored for the first threshold: more than k, for their sums only estimate their distances.
+const SEVERAL: usize = 3;
+/// As many times k at most, where many have the same sum.
+const ENOUGH: usize = 8;
 /// Candidates whose sums are under way at a time.
 const AT_ONCE: usize = 4;
 
@@ -196,20 +198,17 @@ impl<'a, L: Layout> Scan<'a, L> {
                 }
             }
         }
-        let (mut limit, mut beyond) = (0, u8::MAX);
-        while limit < beyond {
-            let middle = limit + (beyond - limit) / 2;
-            let mut count = 0;
-            // Not in a closure, which would not have the instruction set.
-            for pass in &*passes {
-                for &lane in &pass.alive[..pass.num_alive] {
-                    // SAFETY: as above.
-                    count += unsafe { pass.up_to::<V>(usize::from(lane), middle) }.count_ones();
-                }
+        // SAFETY: as above.
+        let found = unsafe { count_up_to::<L, V>(passes, LIMIT) };
+        if found >= k {
+            let wanted = found.min(SEVERAL * k);
+            let (mut limit, mut beyond) = (0, LIMIT);
+            while limit < beyond {
+                let middle = limit + (beyond - limit) / 2;
+                // SAFETY: as above.
+                let enough = unsafe { count_up_to::<L, V>(passes, middle) } >= wanted;
+                (limit, beyond) = if enough { (limit, middle) } else { (middle + 1, beyond) };
             }
-            (limit, beyond) = if count as usize >= k { (limit, middle) } else { (middle + 1, beyond) };
-        }
-        if limit < u8::MAX {
             let mut top = TopKHeap::with_k(k);
             let mut scored = 0;
             for pass in passes {
@@ -221,7 +220,6 @@ impl<'a, L: Layout> Scan<'a, L> {
                     score(super_block, &self.table, &self.candidates, |_, distance| top.push(0, distance));
                     scored += self.candidates.places().len();
                     self.candidates.clear();
-                    // Any `k` will do, if many have the same sum.
                     if scored > ENOUGH * k {
                         break;
                     }
@@ -354,6 +352,19 @@ impl<'a, L: Layout> Scan<'a, L> {
             self.top.push(id, distance);
         }
     }
+}
+
+/// How many codes have a sum up to `limit`, below 255.
+#[inline(always)]
+unsafe fn count_up_to<L: Layout, V: ByteVector>(passes: &[Box<Pass<L>>], limit: u8) -> usize {
+    let mut count = 0;
+    for pass in passes {
+        for &lane in &pass.alive[..pass.num_alive] {
+            // SAFETY: this function's contract.
+            count += unsafe { pass.up_to::<V>(usize::from(lane), limit) }.count_ones() as usize;
+        }
+    }
+    count
 }
 
 /// Hands the lane and distance of each candidate to `push`.
