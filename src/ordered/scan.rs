@@ -20,9 +20,9 @@ const NEAREST: usize = 8;
 /// Of those, the ones that the first threshold comes from.
 const TRIED: usize = 2;
 /// Queries of a batch that go through the list together: as many as a near cache holds the tables of.
-const SIDE_BY_SIDE: usize = 16;
+const SIDE_BY_SIDE: usize = 8;
 /// Super-blocks of the list that each of those goes on by before the next one does.
-const TURN: usize = 4;
+const TURN: usize = 2;
 /// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
 /// data that defeats it.
 const UNFILTERED: usize = 8;
