@@ -51,6 +51,11 @@ impl Near {
         self.count += usize::from(lanes != 0);
     }
 
+    /// Whether the next stretch may be too much.
+    fn is_full(&self) -> bool {
+        self.count > MAX_HITS - STRETCH
+    }
+
     /// The blocks with a lane that may be near, and those lanes.
     pub fn hits(&self) -> &[(usize, u64)] {
         &self.hits[..self.count]
@@ -144,19 +149,22 @@ impl<'a, const G: usize> Filter<'a, G> {
         // SAFETY: this function's contract.
         let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums, k) }) else { return 0 };
 
-        let candidates = &mut self.candidates;
-        let mut all = true;
-        for (at, sums) in sums.iter().enumerate() {
-            // Where many are equal, some of them will do.
-            if candidates.places().len() < (8 * k).min(MAX_CANDIDATES - BLOCK) {
-                // SAFETY: as above.
-                candidates.add_lanes(at * BLOCK, unsafe { sums.up_to::<V>(smallest) });
-            } else {
-                all = false;
+        let mut nearest = TopKHeap::with_k(k);
+        let (mut scored, mut all) = (0, true);
+        self.near.next = 0;
+        for sums in &sums {
+            // SAFETY: as above.
+            self.near.push(unsafe { sums.up_to::<V>(smallest) });
+            if self.near.is_full() {
+                scored += self.score_hits(&mut nearest);
+                // Where many are equal, some of them will do.
+                if scored > 8 * k {
+                    all = false;
+                    break;
+                }
             }
         }
-        let mut nearest = TopKHeap::with_k(k);
-        score(self.table, blocks, candidates, &mut nearest);
+        self.score_hits(&mut nearest);
         let bound = nearest.threshold();
         // Codes up to the first sum have been scored, those up to the second are to be.
         let (mut done, mut limit) = (None, LIMIT);
@@ -170,7 +178,8 @@ impl<'a, const G: usize> Filter<'a, G> {
                 nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
             }
         }
-        for (at, sums) in sums.iter().enumerate() {
+        self.near.next = 0;
+        for sums in &sums {
             // SAFETY: as above.
             let mut lanes = unsafe { sums.up_to::<V>(limit) };
             if let Some(done) = done {
@@ -179,12 +188,12 @@ impl<'a, const G: usize> Filter<'a, G> {
                 // Or else LLVM undoes both masks and works on 64 single bits.
                 lanes &= !black_box(done);
             }
-            candidates.add_lanes(at * BLOCK, lanes);
-            if candidates.places().len() > MAX_CANDIDATES - BLOCK {
-                score(self.table, blocks, candidates, top);
+            self.near.push(lanes);
+            if self.near.is_full() {
+                self.score_hits(top);
             }
         }
-        score(self.table, blocks, candidates, top);
+        self.score_hits(top);
         blocks.len()
     }
 
@@ -216,17 +225,19 @@ impl<'a, const G: usize> Filter<'a, G> {
             Some(lut) => find_near(lut, &all[blocks], &mut self.near),
             None => blocks.for_each(|_| self.near.push(u64::MAX)),
         }
-        if self.near.count > MAX_HITS - STRETCH {
+        if self.near.is_full() {
             self.score_hits(top);
         }
     }
 
-    /// Offers to `top` what has been found.
+    /// Offers to `top` what has been found, and returns how many codes it was.
     #[inline(always)]
-    fn score_hits(&mut self, top: &mut TopKHeap) {
+    fn score_hits(&mut self, top: &mut TopKHeap) -> usize {
         let blocks = self.codes.blocks();
+        let mut count = 0;
         for &(block, lanes) in self.near.hits() {
             let lanes = lanes & self.codes.lanes(block);
+            count += lanes.count_ones() as usize;
             if lanes.count_ones() as usize > BLOCK / 2 {
                 blocks[block].score(self.table, lanes, (block * BLOCK) as u32, top);
             } else {
@@ -238,6 +249,7 @@ impl<'a, const G: usize> Filter<'a, G> {
         }
         self.near.count = 0;
         score(self.table, blocks, &mut self.candidates, top);
+        count
     }
 }
 
@@ -333,6 +345,8 @@ impl GroupedCodes {
                 filter.stretch(at..end.min(at + STRETCH), top, &find_near);
             }
         }
-        filters.iter_mut().zip(tops).for_each(|(filter, top)| filter.score_hits(top));
+        for (filter, top) in filters.iter_mut().zip(tops) {
+            filter.score_hits(top);
+        }
     }
 }
