@@ -3,7 +3,10 @@
 //! Most codes are far away in a few sub-quantizers already. A sum over those, next to the smallest entries of the others,
 //! is a lower bound of the distance, at a fraction of the look-ups. Which ones tell most depends on the query.
 
-use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, lut::ROUNDING};
+use crate::{
+    DistanceTable, NUM_SUB_VECTORS,
+    lut::{self, ROUNDING},
+};
 
 /// The `E` sub-quantizers that are expected to add most to a code's distance, for one query.
 #[derive(Clone, Debug)]
@@ -54,7 +57,7 @@ pub fn spreads(table: &DistanceTable) -> [f32; NUM_SUB_VECTORS] {
     let mut spreads = minima(table);
     for (spread, row) in spreads.iter_mut().zip(table) {
         let least = *spread;
-        *spread = fold(row, 0.0, |entry| entry - least, |a, b| a + b);
+        *spread = lut::fold(row, 0.0, |entry| entry - least, |a, b| a + b);
     }
     spreads
 }
@@ -63,22 +66,7 @@ pub fn spreads(table: &DistanceTable) -> [f32; NUM_SUB_VECTORS] {
 fn minima(table: &DistanceTable) -> [f32; NUM_SUB_VECTORS] {
     let mut minima = [0.0; NUM_SUB_VECTORS];
     for (least, row) in minima.iter_mut().zip(table) {
-        *least = fold(row, f32::INFINITY, |entry| entry, |a, b| if b < a { b } else { a });
+        *least = lut::least(row);
     }
     minima
-}
-
-/// Folds the row into 16 accumulators, which are vectors, and halves those until one is left.
-#[inline(always)]
-fn fold(row: &[f32; NUM_CENTROIDS], start: f32, map: impl Fn(f32) -> f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; 16];
-    for entries in row.as_chunks::<16>().0 {
-        lanes.iter_mut().zip(entries).for_each(|(lane, &entry)| *lane = fold(*lane, map(entry)));
-    }
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            lanes[lane] = fold(lanes[lane], lanes[lane + half]);
-        }
-    }
-    lanes[0]
 }

@@ -43,28 +43,35 @@ fn smaller(a: f32, b: f32) -> f32 {
     if b < a { b } else { a }
 }
 
-/// The minima of the entries whose numbers are equal modulo `G`: half of them against the other half, again and again.
+/// The minima of the entries whose numbers are equal modulo `G`.
 #[inline(always)]
 fn group_minima<const G: usize>(row: &[f32; NUM_CENTROIDS]) -> [f32; G] {
-    let mut minima = *row;
-    let mut count = NUM_CENTROIDS;
-    while count > G {
-        count /= 2;
-        let (lower, upper) = minima.split_at_mut(count);
-        lower.iter_mut().zip(upper).for_each(|(a, b)| *a = smaller(*a, *b));
+    let groups = row.as_chunks::<G>().0;
+    let mut minima = groups[0];
+    for entries in &groups[1..] {
+        minima.iter_mut().zip(entries).for_each(|(least, &entry)| *least = smaller(*least, entry));
     }
-    std::array::from_fn(|group| minima[group])
+    minima
 }
 
-/// The smallest of at least 16 values, in 16 running minima.
+/// Folds at least 16 values into as many accumulators, which are vectors, and halves those until one is left.
 #[inline(always)]
-fn least(values: &[f32]) -> f32 {
-    let lanes = values
-        .as_chunks::<16>()
-        .0
-        .iter()
-        .fold([f32::INFINITY; 16], |least, values| std::array::from_fn(|lane| smaller(least[lane], values[lane])));
-    lanes.into_iter().fold(f32::INFINITY, smaller)
+pub(crate) fn fold(values: &[f32], start: f32, map: impl Fn(f32) -> f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; 16];
+    for values in values.as_chunks::<16>().0 {
+        lanes.iter_mut().zip(values).for_each(|(lane, &value)| *lane = fold(*lane, map(value)));
+    }
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] = fold(lanes[lane], lanes[lane + half]);
+        }
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+pub(crate) fn least(values: &[f32]) -> f32 {
+    fold(values, f32::INFINITY, |value| value, smaller)
 }
 
 /// The [`FilterLut`] for a threshold that falls during a scan.
