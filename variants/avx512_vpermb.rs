@@ -13,7 +13,7 @@
 //! and lines that come later than in a loop which only reads.
 //!
 //! It is the best one for short lists, where the distance table, the first threshold and a few hundred candidates take most of
-//! the time. From about 100,000 codes on it loses to those that skip codes.
+//! the time. From about 60,000 codes on it loses to those that skip codes.
 
 use crate::{register, registry::Fidelity};
 
@@ -24,7 +24,7 @@ register! {
     requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 75,
-    rank_below: (100_000, 85),
+    rank_below: (60_000, 85),
     prepare: kernel::prepare,
 }
 
