@@ -71,20 +71,6 @@ mod x86_64 {
     #[derive(Clone, Copy)]
     pub struct Avx512(__m512i);
 
-    /// Four shuffles with the entries where the index's high bits are theirs, and zeros elsewhere: `index ^ 16·t` is below
-    /// 16 for the right quarter only, and adding 0x70 then keeps the top bit clear, without which a shuffle gives zero.
-    macro_rules! look_up_64_by_shuffles {
-        ($entries:expr, $index:expr, $load:expr, $splat:ident, $and:ident, $xor:ident, $adds:ident, $shuffle:ident, $or:ident) => {{
-            let (quarters, _) = $entries.as_chunks::<16>();
-            let index = $and($index, $splat(0x3f));
-            let quarter = |t: usize| {
-                let own = $adds($xor(index, $splat((16 * t) as i8)), $splat(0x70));
-                $shuffle($load(&quarters[t]), own)
-            };
-            $or($or(quarter(0), quarter(1)), $or(quarter(2), quarter(3)))
-        }};
-    }
-
     // SAFETY (for every block below): the trait's contract gives the instruction set and the readable or writable bytes.
     unsafe impl ByteVector for Ssse3 {
         const LANES: usize = 16;
@@ -132,18 +118,17 @@ mod x86_64 {
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
             unsafe {
-                let load = |quarter: &[u8; 16]| _mm_loadu_si128(quarter.as_ptr().cast());
-                Ssse3(look_up_64_by_shuffles!(
-                    entries,
-                    index.0,
-                    load,
-                    _mm_set1_epi8,
-                    _mm_and_si128,
-                    _mm_xor_si128,
-                    _mm_adds_epu8,
-                    _mm_shuffle_epi8,
-                    _mm_or_si128
-                ))
+                let tables: [__m128i; 4] = std::array::from_fn(|t| Self::table(&entries.as_chunks::<16>().0[t]).0);
+                let index = _mm_and_si128(index.0, _mm_set1_epi8(0x3f));
+                // A shuffle gives zero where its index is below its own 16 entries, for that is negative, and from there on
+                // takes back what the one before it gave.
+                let mut found = _mm_shuffle_epi8(tables[0], index);
+                for t in 1..4 {
+                    let change = _mm_xor_si128(tables[t - 1], tables[t]);
+                    let index = _mm_sub_epi8(index, _mm_set1_epi8(16 * t as i8));
+                    found = _mm_xor_si128(found, _mm_shuffle_epi8(change, index));
+                }
+                Ssse3(found)
             }
         }
     }
@@ -194,18 +179,14 @@ mod x86_64 {
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
             unsafe {
-                let load = |quarter: &[u8; 16]| Self::table(quarter).0;
-                Avx2(look_up_64_by_shuffles!(
-                    entries,
-                    index.0,
-                    load,
-                    _mm256_set1_epi8,
-                    _mm256_and_si256,
-                    _mm256_xor_si256,
-                    _mm256_adds_epu8,
-                    _mm256_shuffle_epi8,
-                    _mm256_or_si256
-                ))
+                let (quarters, _) = entries.as_chunks::<16>();
+                let low = index.low_nibbles().0;
+                let find = |at: usize| _mm256_shuffle_epi8(Self::table(&quarters[at]).0, low);
+                // The fifth bit, then the sixth, become the top one, which is all that a blend looks at.
+                let fifth = _mm256_slli_epi16::<3>(index.0);
+                let (lower, upper) =
+                    (_mm256_blendv_epi8(find(0), find(1), fifth), _mm256_blendv_epi8(find(2), find(3), fifth));
+                Avx2(_mm256_blendv_epi8(lower, upper, _mm256_slli_epi16::<2>(index.0)))
             }
         }
     }

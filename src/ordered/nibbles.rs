@@ -15,8 +15,9 @@ use crate::{
 
 /// Groups of a sub-quantizer: what a nibble can name.
 const GROUPS: usize = 16;
-/// Fine groups that one group can merge. Twice the even share lets rare ones be lumped together.
-const MAX_MEMBERS: usize = 2 * FINE_GROUPS / GROUPS;
+/// Fine groups that one group can merge. More than the even share of four lets rare ones be lumped together; each costs a plan
+/// its look-ups, whether it is there or not.
+const MAX_MEMBERS: usize = 6;
 
 /// The codes of a super-block as nibbles, and whole.
 #[derive(Clone)]
