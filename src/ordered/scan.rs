@@ -1,12 +1,14 @@
 //! The way of a query through the list.
 
+use std::ops::Range;
+
 use super::{
     ByDimension, GROUPS, Layout, Moments, OrderedCodes, PAIRS, SUPER_BLOCK,
     pass::{Pass, STEP},
 };
 use crate::{
     DIM, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TopKHeap,
-    blocks::{self, BLOCK},
+    blocks::BLOCK,
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
     lut::{FilterLut, FilterTable, LIMIT},
@@ -284,7 +286,7 @@ impl<'a, L: Layout> Scan<'a, L> {
             }
             if self.unfiltered > 0 {
                 self.unfiltered -= 1;
-                self.score_all(at);
+                self.score_lanes(at, 0..self.codes.ids_of(at).len());
             } else {
                 let [_, next] = &mut self.passes;
                 // SAFETY: this function's contract.
@@ -306,6 +308,10 @@ impl<'a, L: Layout> Scan<'a, L> {
             // SAFETY: this function's contract.
             let near = unsafe { now.up_to::<V>(lane, LIMIT) };
             count += near.count_ones() as usize;
+            if near.count_ones() as usize > BLOCK / 2 {
+                self.score_lanes(at, lane..len.min(lane + BLOCK));
+                continue;
+            }
             let before = self.candidates.places().len();
             self.candidates.add_lanes(lane, near);
             for &lane in &self.candidates.places()[before..] {
@@ -337,14 +343,13 @@ impl<'a, L: Layout> Scan<'a, L> {
         }
     }
 
-    /// Scores all codes of a super-block.
+    /// Scores all codes in these lanes of a super-block.
     #[inline(always)]
-    fn score_all(&mut self, at: usize) {
-        self.candidates_at = at;
-        let len = self.codes.ids_of(at).len();
-        for first in (0..len).step_by(BLOCK) {
-            self.candidates.add_lanes(first, blocks::lanes(len - first));
-            self.score_candidates();
+    fn score_lanes(&mut self, at: usize, lanes: Range<usize>) {
+        let super_block = &self.codes.super_blocks[at];
+        for (lane, &id) in lanes.clone().zip(&self.codes.ids_of(at)[lanes]) {
+            let [distance] = super_block.distances(&self.table, [lane]);
+            self.top.push(id, distance);
         }
     }
 }
