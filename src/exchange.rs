@@ -152,3 +152,50 @@ fn sum(distances: &Distances) -> f32 {
     }
     sums.iter().sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sum over groups that an exchange raises.
+    fn worth(groups: &[Vec<Weighted>]) -> f64 {
+        let points: Vec<Point> = groups.concat().iter().map(|member| member.point.map(|part| part as f32)).collect();
+        let mut worth = 0.0;
+        for group in groups {
+            let weight: f64 = group.iter().map(|member| member.weight).sum();
+            for query in &points {
+                let distances = group.iter().map(|m| squared_distance(&m.point.map(|part| part as f32), query));
+                worth += weight * f64::from(distances.fold(f32::INFINITY, lesser));
+            }
+        }
+        worth
+    }
+
+    #[test]
+    fn exchanges_raise_the_least_entries_and_keep_everybody() {
+        let mut state = 7u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(state >> 16)
+        };
+        for (sizes, max_members) in [(vec![4; 16], 4), (vec![1, 2, 3, 4, 5, 1, 2, 3], 6), (vec![1], 1)] {
+            let mut number = 0;
+            let mut groups: Vec<Vec<_>> = Vec::new();
+            for size in sizes {
+                groups.push(Vec::new());
+                for _ in 0..size {
+                    let point = std::array::from_fn(|_| random());
+                    groups.last_mut().unwrap().push(Weighted { number, weight: 1.0 + f64::from(number % 3), point });
+                    number += 1;
+                }
+            }
+            let before = worth(&groups);
+            exchange(&mut groups, max_members);
+            assert!(number == 1 || worth(&groups) > before);
+            assert!(groups.iter().all(|group| (1..=max_members).contains(&group.len())));
+            let mut numbers: Vec<_> = groups.iter().flatten().map(|member| member.number).collect();
+            numbers.sort_unstable();
+            assert!(numbers.into_iter().eq(0..number));
+        }
+    }
+}

@@ -11,7 +11,6 @@ use crate::{
     blocks::{BLOCK, Block, BlockedCodes},
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
-    grouping,
     lut::{FallingLut, FilterLut, FilterTable, LIMIT},
     memory::{PAGE, prefetch},
 };
@@ -286,9 +285,8 @@ pub struct GroupedCodes {
 impl GroupedCodes {
     /// Renumbers row-major `codes` `[n][16]` and their codebook.
     pub fn new<const G: usize>(codebook: &Codebook, codes: &[u8]) -> GroupedCodes {
-        let order = grouping::similar_centroids_together::<G>(codebook);
-        let codes = BlockedCodes::relabelled(codes, &grouping::inverse(&order));
-        GroupedCodes { codebook: codebook.reordered(&order), codes }
+        let grouped = codebook.grouped::<G>();
+        GroupedCodes { codebook: grouped.codebook.clone(), codes: BlockedCodes::relabelled(codes, &grouped.labels) }
     }
 
     /// Bytes that the list holds.

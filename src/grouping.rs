@@ -189,12 +189,22 @@ mod tests {
         };
         let unordered: [u8; 256] = std::array::from_fn(|k| k as u8);
         assert!(spread(&order[3]) < 0.8 * spread(&unordered));
-        let labels = inverse(&order);
+    }
+
+    #[test]
+    fn a_renumbered_codebook_has_every_centroid_where_its_label_says_and_is_made_once() {
+        let codebook = scattered_codebook();
+        let grouped = codebook.grouped::<16>();
         for m in 0..NUM_SUB_VECTORS {
-            for k in 0..=255u8 {
-                assert_eq!(labels[m][usize::from(order[m][usize::from(k)])], k);
+            let mut seen = [false; NUM_CENTROIDS];
+            for (k, centroid) in codebook.centroids(m).iter().enumerate() {
+                let label = usize::from(grouped.labels[m][k]);
+                assert_eq!(&grouped.codebook.centroids(m)[label], centroid);
+                seen[label] = true;
             }
+            assert_eq!(seen, [true; NUM_CENTROIDS]);
         }
+        assert!(std::ptr::eq(grouped, codebook.clone().grouped::<16>()));
     }
 
     #[test]

@@ -66,13 +66,13 @@ const UNFILTERED: usize = 8;
 impl NibbleCodes {
     /// Renumbers row-major `codes` `[n][16]` and their codebook.
     pub fn new(codebook: &Codebook, codes: &[u8]) -> NibbleCodes {
-        let order = grouping::similar_centroids_together::<GROUPS>(codebook);
-        let renumbered = grouping::renumbered(codes, &grouping::inverse(&order));
+        let grouped = codebook.grouped::<GROUPS>();
+        let renumbered = grouping::renumbered(codes, &grouped.labels);
         let mut rows = HugeVec::zeroed(renumbered.len());
         rows.copy_from_slice(&renumbered);
         let mut blocks = HugeVec::zeroed(rows.len().div_ceil(BLOCK));
         blocks.iter_mut().zip(rows.chunks(BLOCK)).for_each(|(block, rows)| *block = NibbleBlock::from_rows(rows));
-        NibbleCodes { codebook: codebook.reordered(&order), blocks, rows }
+        NibbleCodes { codebook: grouped.codebook.clone(), blocks, rows }
     }
 
     /// Bytes that the list holds.

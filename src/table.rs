@@ -4,22 +4,38 @@
 //! dimensions in order, in f32, multiplication and addition rounded apart. SIMD across centroids keeps that order, which is
 //! why the codebook is also held with the centroids innermost.
 
-use std::mem::MaybeUninit;
+use std::{
+    mem::MaybeUninit,
+    sync::{Arc, OnceLock},
+};
 
 use multiversion::target;
 
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::{self, Feature};
-use crate::{DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM};
+use crate::{DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, grouping};
 
 /// `[m][k]`: squared L2 distance of the query's part `m` to centroid `k` of sub-quantizer `m`.
 pub type DistanceTable = [[f32; NUM_CENTROIDS]; NUM_SUB_VECTORS];
 
-/// Centroids `[m][k][d]` of all sub-quantizers, known to be finite.
+/// Centroids `[m][k][d]` of all sub-quantizers, known to be finite. A clone is the same one: an index has one codebook and
+/// many lists.
 #[derive(Clone)]
-pub struct Codebook {
+pub struct Codebook(Arc<Shared>);
+
+struct Shared {
     by_centroid: Box<[[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS]; NUM_SUB_VECTORS]>,
     by_dimension: Box<ByDimension>,
+    /// With 16, 32 and 64 groups.
+    grouped: [OnceLock<Grouped>; 3],
+}
+
+/// A codebook under other numbers, which name groups of similar centroids.
+pub struct Grouped {
+    /// The renumbered codebook.
+    pub codebook: Codebook,
+    /// `[m][k]`: the new number of centroid `k`.
+    pub labels: Box<[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]>,
 }
 
 /// Centroids whose entries are summed at once: two to eight vectors of sums, which stay in registers.
@@ -65,20 +81,31 @@ impl Codebook {
                 }
             }
         }
-        Codebook { by_centroid, by_dimension }
+        Codebook(Arc::new(Shared { by_centroid, by_dimension, grouped: Default::default() }))
     }
 
     /// The centroids of sub-quantizer `m`, `[k][d]`.
     pub fn centroids(&self, m: usize) -> &[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS] {
-        &self.by_centroid[m]
+        &self.0.by_centroid[m]
+    }
+
+    /// The same centroids under numbers that modulo `G`, which is 16, 32 or 64, name
+    /// [groups of similar ones](grouping::similar_centroids_together). They are made when they are first asked for, in some ten
+    /// milliseconds.
+    pub fn grouped<const G: usize>(&self) -> &Grouped {
+        const { assert!(G == 16 || G == 32 || G == 64) };
+        self.0.grouped[G.ilog2() as usize - 4].get_or_init(|| {
+            let order = grouping::similar_centroids_together::<G>(self);
+            Grouped { codebook: self.reordered(&order), labels: grouping::inverse(&order) }
+        })
     }
 
     /// The same centroids under other numbers: centroid `k` of the result is centroid `order[m][k]` of this codebook.
-    pub fn reordered(&self, order: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Codebook {
-        let mut rows = self.by_centroid.clone();
+    fn reordered(&self, order: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Codebook {
+        let mut rows = self.0.by_centroid.clone();
         for m in 0..NUM_SUB_VECTORS {
             for k in 0..NUM_CENTROIDS {
-                rows[m][k] = self.by_centroid[m][usize::from(order[m][k])];
+                rows[m][k] = self.0.by_centroid[m][usize::from(order[m][k])];
             }
         }
         Self::from_rows(rows)
@@ -107,14 +134,14 @@ impl Codebook {
         if let Ok(features) = cpu::features() {
             if features.has(Feature::Avx512f) {
                 // SAFETY: the line above checked the feature.
-                return unsafe { fill_avx512(&self.by_dimension, query, table) };
+                return unsafe { fill_avx512(&self.0.by_dimension, query, table) };
             }
             if features.has(Feature::Avx2) {
                 // SAFETY: the line above checked the feature.
-                return unsafe { fill_avx2(&self.by_dimension, query, table) };
+                return unsafe { fill_avx2(&self.0.by_dimension, query, table) };
             }
         }
-        fill(&self.by_dimension, query, table);
+        fill(&self.0.by_dimension, query, table);
     }
 }
 

@@ -6,9 +6,9 @@ use crate::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, block
 impl<L: Layout> OrderedCodes<L> {
     /// Orders row-major `codes` `[n][16]`. It takes about a second for a million, on as many threads as there are.
     pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes<L> {
-        let order = grouping::similar_centroids_together::<GROUPS>(codebook);
-        let unordered = grouping::renumbered(codes, &grouping::inverse(&order));
-        let codebook = codebook.reordered(&order);
+        let grouped = codebook.grouped::<GROUPS>();
+        let unordered = grouping::renumbered(codes, &grouped.labels);
+        let codebook = grouped.codebook.clone();
 
         let mut ids = HugeVec::zeroed(unordered.len());
         ids.iter_mut().zip(0..).for_each(|(id, n)| *id = n);

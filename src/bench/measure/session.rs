@@ -14,7 +14,7 @@ use super::{
     workload::Workload,
 };
 use crate::{
-    Error,
+    Codebook, Error,
     bench::{
         fixture::Fixture,
         machine::{self, Load},
@@ -99,8 +99,10 @@ fn enter(
     }
     interrupted(observer)?;
     observer.progress(&Progress::new(Phase::Prepare, variant.name, 0.0));
+    // One of its own, or else the variants before it would have made the groups of centroids that it needs.
+    let codebook = Codebook::new(&workload.fixture.centroids)?;
     let start = Instant::now();
-    let scanner = match variant.prepare(&workload.codebook, &workload.fixture.codes) {
+    let scanner = match variant.prepare(&codebook, &workload.fixture.codes) {
         Err(Error::Declined(why)) => {
             entry.skipped = Some(why);
             return Ok(entry);
