@@ -1,8 +1,9 @@
 //! The exact filter: byte sums decide what may be near, f32 sums decide what is.
 //!
 //! A kernel sums [`FilterLut`] entries over a stretch of blocks and writes down those that hold a lane below 255, without a
-//! branch that depends on the codes. Their lanes are then scored with the f32 table, several at a time, from the same blocks
-//! while they are in L1. As the threshold falls the LUT follows, so that the filter tightens.
+//! branch that depends on the codes. When there are many, their lanes are scored with the f32 table, several at a time, from the
+//! same blocks, which are in L2 by then. (Scoring at once, from L1, took longer: a few mispredicted branches a stretch, and the
+//! stream of codes stood still meanwhile.) As the threshold falls the LUT follows, so that the filter tightens.
 
 use std::{hint::black_box, mem::MaybeUninit, ops::Range};
 
@@ -26,7 +27,7 @@ pub const STRETCH: usize = 16;
 /// Blocks with a code that may be near that are scored together, at most.
 const MAX_HITS: usize = 64;
 
-/// The blocks that hold a code that may be near, until they are worth looking at: that takes branches which are hard to predict.
+/// The blocks that hold a code that may be near, until there are enough of them to look at.
 #[derive(Debug)]
 pub struct Near {
     /// A block's place in the list, and a bit for each of the lanes.
@@ -114,7 +115,7 @@ unsafe fn sum_of_the_nearest<V: ByteVector>(sums: &[LaneSums], k: usize) -> Opti
 /// Blocks whose sums are kept until a threshold is known: their sums take 32 KB.
 const FIRST: usize = 512;
 
-/// One query's filter, for one list or several pieces of one. `G` is the number of groups that a code can name.
+/// One query's filter for a list. `G` is the number of groups that a code can name.
 pub struct Filter<'a, const G: usize> {
     codes: &'a BlockedCodes,
     table: &'a DistanceTable,

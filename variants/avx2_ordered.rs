@@ -1,9 +1,8 @@
 //! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with AVX2.
 //!
 //! Half the width of `avx512-ordered`, groups of 16 where that has 64, and four `vpshufb` where that has one `vpermb`: at a
-//! million codes a tenth slower where memory limits both (Intel Xeon), a third to a half where it does not (Zen 4); there it
-//! scores six times as many candidates, which is a third of its time. It loses in short lists, below some 15,000 codes on the
-//! first and 60,000 on the second.
+//! million codes a tenth slower where memory limits both (Intel Xeon), a quarter where it does not (Zen 4); there it
+//! scores five times as many candidates, which is a third of its time. It loses in short lists, on Zen 4 below 45,000 codes.
 
 use crate::{ordered::ordered_kernel, register, registry::Fidelity};
 

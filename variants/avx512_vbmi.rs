@@ -11,7 +11,7 @@
 //! rows into eight registers: 32 shuffles for 64 codes, where all sixteen would take 64. Fewer than one code in a hundred
 //! pass and are scored. Where many pass, the block's other half is looked up too.
 //!
-//! Prepared codes at 1M on Zen 4: 0.36 to 0.4 ns a code, 1.8 times just reading; it needs no renumbering and scores the fewest.
+//! Prepared codes at 1M on Zen 4: 0.36 to 0.38 ns a code, 1.9 times just reading; it needs no renumbering and scores the fewest.
 //!
 //! Measured on 1M real row-major codes (Intel Xeon, 2 MB of L2): 0.65 to 0.82 ns a code, 4.7 to 5.2 times as fast as
 //! `scalar`, 1.2 to 1.5 times just reading the same pages; uniformly random codes 1.2 ns; sorted from far to near 1.1 times
