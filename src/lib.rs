@@ -33,7 +33,7 @@ pub mod byte_vector;
 pub mod candidates;
 pub mod cpu;
 mod error;
-mod exchange;
+pub mod exchange;
 pub mod filter;
 pub mod grouping;
 pub mod kernels;
