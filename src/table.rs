@@ -5,6 +5,7 @@
 //! why the codebook is also held with the centroids innermost.
 
 use std::{
+    fmt,
     mem::MaybeUninit,
     sync::{Arc, OnceLock},
 };
@@ -22,6 +23,12 @@ pub type DistanceTable = [[f32; NUM_CENTROIDS]; NUM_SUB_VECTORS];
 /// many lists.
 #[derive(Clone)]
 pub struct Codebook(Arc<Shared>);
+
+impl fmt::Debug for Codebook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Codebook").finish_non_exhaustive()
+    }
+}
 
 struct Shared {
     by_centroid: Box<[[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS]; NUM_SUB_VECTORS]>,

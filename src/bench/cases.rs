@@ -8,7 +8,7 @@ use std::{
 use rand::{Rng, RngExt, SeedableRng, rngs::ChaCha8Rng};
 
 use super::reference;
-use crate::{DIM, DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TOP_K};
+use crate::{Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TOP_K};
 
 /// Nearest codes as `(id, distance)`, nearest first.
 pub type Neighbours = Vec<(u32, f32)>;
@@ -25,6 +25,7 @@ pub struct Case {
     pub(super) ks: Vec<usize>,
     /// The ids of the truly nearest vectors for each query, where the codes stand for vectors.
     pub(super) truth: Option<Vec<Vec<u32>>>,
+    codebook: OnceLock<Codebook>,
     tables: OnceLock<Vec<DistanceTable>>,
     expected: OnceLock<Vec<Neighbours>>,
 }
@@ -51,6 +52,7 @@ impl Case {
             questions,
             ks: vec![1, TOP_K, 100],
             truth: None,
+            codebook: OnceLock::new(),
             tables: OnceLock::new(),
             expected: OnceLock::new(),
         }
@@ -64,6 +66,15 @@ impl Case {
     /// How many codes there are.
     pub fn num_vectors(&self) -> usize {
         self.codes.len() / NUM_SUB_VECTORS
+    }
+
+    /// The codebook of the case's `centroids`, one for all variants: its groups take longer than most cases.
+    pub(super) fn codebook(&self, centroids: &[f32]) -> Result<&Codebook, Error> {
+        let made = match self.codebook.get() {
+            Some(codebook) => codebook.clone(),
+            None => Codebook::new(centroids)?,
+        };
+        Ok(self.codebook.get_or_init(|| made))
     }
 
     /// The distance tables of all that is asked, by the reference.

@@ -86,7 +86,7 @@ pub fn check(variant: &'static Variant, case: &Case) -> Result<(), Mismatch> {
 fn check_prepared(variant: &'static Variant, case: &Case) -> Result<(), String> {
     let Questions::Queries { centroids, queries } = &case.questions else { return Ok(()) };
     let text = |error: Error| error.to_string();
-    let scanner = variant.prepare(&Codebook::new(centroids).map_err(text)?, &case.codes).map_err(text)?;
+    let scanner = variant.prepare(case.codebook(centroids).map_err(text)?, &case.codes).map_err(text)?;
     if scanner.num_vectors() != case.num_vectors() {
         return Err(format!("it prepared {} codes, not {}", scanner.num_vectors(), case.num_vectors()));
     }
