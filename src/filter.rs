@@ -12,7 +12,7 @@ use crate::{
     blocks::{BLOCK, Block, BlockedCodes},
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
-    lut::{FallingLut, FilterLut, FilterTable, LIMIT},
+    lut::{FallingLut, FilterLut, FilterTable, LIMIT, lanes_up_to},
     memory::{PAGE, prefetch},
 };
 
@@ -75,15 +75,8 @@ impl LaneSums {
     /// One bit for each lane up to `limit`, which is below 255.
     #[inline(always)]
     unsafe fn up_to<V: ByteVector>(&self, limit: u8) -> u64 {
-        let mut lanes = 0;
-        for part in (0..BLOCK).step_by(V::LANES) {
-            // SAFETY: `part` is a whole vector of the block; the instruction set is this function's contract.
-            unsafe {
-                let raised = V::load(self.0.as_ptr().add(part)).add_saturating(V::splat(LIMIT - limit));
-                lanes |= raised.below_255() << part;
-            }
-        }
-        lanes
+        // SAFETY: this function's contract.
+        unsafe { lanes_up_to::<V>(&self.0, limit) }
     }
 }
 

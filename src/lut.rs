@@ -7,7 +7,7 @@
 
 use std::hint::black_box;
 
-use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS};
+use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, blocks::BLOCK, byte_vector::ByteVector};
 
 /// The largest sum that a code within the threshold can have.
 pub const LIMIT: u8 = 254;
@@ -72,6 +72,24 @@ pub(crate) fn fold(values: &[f32], start: f32, map: impl Fn(f32) -> f32, fold: i
 #[inline(always)]
 pub(crate) fn least(values: &[f32]) -> f32 {
     fold(values, f32::INFINITY, |value| value, smaller)
+}
+
+/// One bit for each lane of a block whose LUT sum is up to `limit`, which is below 255.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`; the caller is compiled for it.
+#[inline(always)]
+pub(crate) unsafe fn lanes_up_to<V: ByteVector>(sums: &[u8; BLOCK], limit: u8) -> u64 {
+    let mut lanes = 0;
+    for part in (0..BLOCK).step_by(V::LANES) {
+        // SAFETY: `part` is a whole vector of the block; the instruction set is this function's contract.
+        unsafe {
+            // What is above the limit saturates.
+            let raised = V::load(sums.as_ptr().add(part)).add_saturating(V::splat(LIMIT - limit));
+            lanes |= raised.below_255() << part;
+        }
+    }
+    lanes
 }
 
 /// The [`FilterLut`] for a threshold that falls during a scan.

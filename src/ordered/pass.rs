@@ -5,7 +5,7 @@ use crate::{
     NUM_SUB_VECTORS,
     blocks::{self, BLOCK},
     byte_vector::ByteVector,
-    lut::{FilterLut, FilterTable, LIMIT},
+    lut::{FilterLut, FilterTable, lanes_up_to},
 };
 
 /// Blocks in a super-block.
@@ -146,16 +146,8 @@ impl<L: Layout> Pass<L> {
     /// One bit for each code of a block whose sum is up to `limit`, below 255.
     #[inline(always)]
     pub unsafe fn up_to<V: ByteVector>(&self, lane: usize, limit: u8) -> u64 {
-        let sums = &self.sums[lane / BLOCK % BLOCKS];
-        let mut lanes = 0;
-        for part in (0..BLOCK).step_by(V::LANES) {
-            // SAFETY: `part` is a whole vector of the block; the rest is the caller's contract.
-            unsafe {
-                // What is above the limit saturates.
-                let sums = V::load(sums.as_ptr().add(part)).add_saturating(V::splat(LIMIT - limit));
-                lanes |= sums.below_255() << part;
-            }
-        }
+        // SAFETY: this function's contract.
+        let lanes = unsafe { lanes_up_to::<V>(&self.sums[lane / BLOCK % BLOCKS], limit) };
         lanes & blocks::lanes(self.len - lane)
     }
 }

@@ -4,7 +4,7 @@ use super::{GROUPS, Layout, Moments, OrderedCodes, SUPER_BLOCK};
 use crate::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, blocks::BLOCK, grouping, memory::HugeVec};
 
 impl<L: Layout> OrderedCodes<L> {
-    /// Orders row-major `codes` `[n][16]`. It takes about a second for a million, on as many threads as there are.
+    /// Orders row-major `codes` `[n][16]`. It takes one or two seconds for a million, on as many threads as there are.
     pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes<L> {
         let grouped = codebook.grouped::<GROUPS>();
         let unordered = grouping::renumbered(codes, &grouped.labels);
