@@ -3,6 +3,8 @@
 //! The pattern is memchr's: every method is inlined into a caller that has the instruction set enabled, so that generic
 //! code compiles to the very instructions, and the one boundary where features matter is that caller's.
 
+use crate::NUM_SUB_VECTORS;
+
 /// A vector of `LANES` bytes, a multiple of 16.
 ///
 /// # Safety
@@ -39,6 +41,12 @@ pub unsafe trait ByteVector: Copy {
         // SAFETY: this method's contract.
         unsafe { self.below_255() != 0 }
     }
+    /// Sixteen bytes from each of as many addresses as there are sixteens of lanes.
+    unsafe fn load_sixteens(from: [*const u8; 4]) -> Self;
+    /// In every sixteen lanes the first eight of `self` and of `other`, by turns.
+    unsafe fn interleave_low(self, other: Self) -> Self;
+    /// In every sixteen lanes the last eight of `self` and of `other`, by turns.
+    unsafe fn interleave_high(self, other: Self) -> Self;
     /// The entry of a table of 64 for the low six bits of each lane of `index`.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
     /// The least of the entries whose bit is set in `present`, or 255.
@@ -46,6 +54,39 @@ pub unsafe trait ByteVector: Copy {
     unsafe fn least_of_64(entries: &[u8; 64], present: u64) -> u8 {
         let present = (0..64).filter(|g| present >> g & 1 == 1);
         present.fold(255, |least, g| entries[g].min(least))
+    }
+}
+
+/// Some of row-major codes, by sub-quantizer: lane `i` of vector `m` is code `m` of the row at `places[i]`. Lanes beyond the
+/// places repeat the last one.
+///
+/// # Panics
+/// There are no places, or one is not in `rows`.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`; the caller is compiled for it.
+#[inline(always)]
+pub unsafe fn columns<V: ByteVector>(rows: &[[u8; NUM_SUB_VECTORS]], places: &[u32]) -> [V; NUM_SUB_VECTORS] {
+    // SAFETY: rows have 16 bytes; the instruction set is this function's contract.
+    unsafe {
+        let mut columns = [V::splat(0); NUM_SUB_VECTORS];
+        for (i, column) in columns.iter_mut().enumerate() {
+            let mut from = [rows.as_ptr().cast(); 4];
+            for (quarter, from) in from.iter_mut().enumerate().take(V::LANES / 16) {
+                let place = places[(16 * quarter + i).min(places.len() - 1)] as usize;
+                *from = rows[place].as_ptr();
+            }
+            *column = V::load_sixteens(from);
+        }
+        // Interleaving the first half with the second, four times.
+        for _ in 0..4 {
+            let rows = columns;
+            for i in 0..8 {
+                columns[2 * i] = rows[i].interleave_low(rows[i + 8]);
+                columns[2 * i + 1] = rows[i].interleave_high(rows[i + 8]);
+            }
+        }
+        columns
     }
 }
 
@@ -69,7 +110,7 @@ mod x86_64 {
 
     /// 64 bytes, with AVX-512 BW and VBMI.
     #[derive(Clone, Copy)]
-    pub struct Avx512(__m512i);
+    pub struct Avx512(pub __m512i);
 
     // SAFETY (for every block below): the trait's contract gives the instruction set and the readable or writable bytes.
     unsafe impl ByteVector for Ssse3 {
@@ -114,6 +155,18 @@ mod x86_64 {
         unsafe fn below_255(self) -> u64 {
             let at_255 = unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(self.0, _mm_set1_epi8(-1))) };
             u64::from(!(at_255 as u16))
+        }
+        #[inline(always)]
+        unsafe fn load_sixteens(from: [*const u8; 4]) -> Self {
+            unsafe { Self::load(from[0]) }
+        }
+        #[inline(always)]
+        unsafe fn interleave_low(self, other: Self) -> Self {
+            unsafe { Ssse3(_mm_unpacklo_epi8(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn interleave_high(self, other: Self) -> Self {
+            unsafe { Ssse3(_mm_unpackhi_epi8(self.0, other.0)) }
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
@@ -175,6 +228,18 @@ mod x86_64 {
         unsafe fn below_255(self) -> u64 {
             let at_255 = unsafe { _mm256_movemask_epi8(_mm256_cmpeq_epi8(self.0, _mm256_set1_epi8(-1))) };
             u64::from(!(at_255 as u32))
+        }
+        #[inline(always)]
+        unsafe fn load_sixteens(from: [*const u8; 4]) -> Self {
+            unsafe { Avx2(_mm256_loadu2_m128i(from[1].cast(), from[0].cast())) }
+        }
+        #[inline(always)]
+        unsafe fn interleave_low(self, other: Self) -> Self {
+            unsafe { Avx2(_mm256_unpacklo_epi8(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn interleave_high(self, other: Self) -> Self {
+            unsafe { Avx2(_mm256_unpackhi_epi8(self.0, other.0)) }
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
@@ -245,6 +310,24 @@ mod x86_64 {
             }
         }
         #[inline(always)]
+        unsafe fn load_sixteens(from: [*const u8; 4]) -> Self {
+            unsafe {
+                let [a, b, c, d] = from.map(|from| _mm_loadu_si128(from.cast()));
+                Avx512(_mm512_inserti32x4::<3>(
+                    _mm512_inserti32x4::<2>(_mm512_inserti32x4::<1>(_mm512_castsi128_si512(a), b), c),
+                    d,
+                ))
+            }
+        }
+        #[inline(always)]
+        unsafe fn interleave_low(self, other: Self) -> Self {
+            unsafe { Avx512(_mm512_unpacklo_epi8(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn interleave_high(self, other: Self) -> Self {
+            unsafe { Avx512(_mm512_unpackhi_epi8(self.0, other.0)) }
+        }
+        #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
             unsafe { Avx512(_mm512_permutexvar_epi8(index.0, Self::load(entries.as_ptr()).0)) }
         }
@@ -312,6 +395,18 @@ mod aarch64 {
         #[inline(always)]
         unsafe fn any_below_255(self) -> bool {
             unsafe { vminvq_u8(self.0) != 255 }
+        }
+        #[inline(always)]
+        unsafe fn load_sixteens(from: [*const u8; 4]) -> Self {
+            unsafe { Self::load(from[0]) }
+        }
+        #[inline(always)]
+        unsafe fn interleave_low(self, other: Self) -> Self {
+            unsafe { Neon(vzip1q_u8(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn interleave_high(self, other: Self) -> Self {
+            unsafe { Neon(vzip2q_u8(self.0, other.0)) }
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {

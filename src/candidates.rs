@@ -54,6 +54,21 @@ impl Candidates {
         self.count = count;
     }
 
+    /// Replaces those from `start` on, `lanes` of them, by the ones whose bit is set in `near`, put at `count`.
+    #[inline(always)]
+    pub fn keep(&mut self, start: usize, count: usize, mut near: u64) -> usize {
+        let mut count = count;
+        while near != 0 {
+            self.places[count] = self.places[start + near.trailing_zeros() as usize];
+            count += 1;
+            near &= near - 1;
+        }
+        count
+    }
+    pub fn truncate(&mut self, count: usize) {
+        self.count = count;
+    }
+
     /// Adds the places from `first` on whose bit is set in `lanes`.
     #[inline(always)]
     pub fn add_lanes(&mut self, first: usize, mut lanes: u64) {

@@ -9,17 +9,18 @@ use std::{hint::black_box, mem::MaybeUninit, ops::Range};
 
 use crate::{
     Codebook, DIM, DistanceTable, TopKHeap,
-    blocks::{BLOCK, Block, BlockedCodes},
+    blocks::{BLOCK, Block, BlockedCodes, lanes},
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
+    grouping::GROUPS,
     lut::{FallingLut, FilterLut, FilterTable, LIMIT, lanes_up_to},
     memory::{PAGE, prefetch},
 };
 
 /// What the kernels of a filter do: for each of at most [`STRETCH`] blocks, in their order, [`push`](Near::push) the lanes that
 /// may be near. Lanes of padding may be among them.
-pub trait FindNear<const G: usize>: Fn(&FilterLut<G>, &[Block], &mut Near) {}
-impl<const G: usize, F: Fn(&FilterLut<G>, &[Block], &mut Near)> FindNear<G> for F {}
+pub trait FindNear<B, const G: usize>: Fn(&FilterLut<G>, &[B], &mut Near) {}
+impl<B, const G: usize, F: Fn(&FilterLut<G>, &[B], &mut Near)> FindNear<B, G> for F {}
 
 /// Blocks between two looks at the threshold: 16 KB, which leaves half of any L1 to what else a scan needs.
 pub const STRETCH: usize = 16;
@@ -63,8 +64,8 @@ impl Near {
 }
 
 /// Writes each block's LUT sums, for the first blocks of a list.
-pub trait WriteSums<const G: usize>: Fn(&FilterLut<G>, &[Block], &mut [LaneSums]) {}
-impl<const G: usize, F: Fn(&FilterLut<G>, &[Block], &mut [LaneSums])> WriteSums<G> for F {}
+pub trait WriteSums<B, const G: usize>: Fn(&FilterLut<G>, &[B], &mut [LaneSums]) {}
+impl<B, const G: usize, F: Fn(&FilterLut<G>, &[B], &mut [LaneSums])> WriteSums<B, G> for F {}
 
 /// The LUT sums of a block's lanes.
 #[derive(Clone, Copy)]
@@ -87,8 +88,15 @@ unsafe fn sum_of_the_nearest<V: ByteVector>(sums: &[LaneSums], k: usize) -> Opti
     let few = 2 * k <= BLOCK / 2;
     let mut least = [LaneSums([u8::MAX; BLOCK])];
     if few {
-        for sums in sums {
-            least[0].0.iter_mut().zip(&sums.0).for_each(|(least, &sum)| *least = sum.min(*least));
+        for part in (0..BLOCK).step_by(V::LANES) {
+            // SAFETY: `part` is a whole vector of the block; the instruction set is this function's contract.
+            unsafe {
+                let mut lanes = V::splat(u8::MAX);
+                for sums in sums {
+                    lanes = lanes.min(V::load(sums.0.as_ptr().add(part)));
+                }
+                lanes.store(least[0].0.as_mut_ptr().add(part));
+            }
         }
     }
     let (sums, wanted) = if few { (&least[..], 2 * k) } else { (sums, k) };
@@ -108,165 +116,280 @@ unsafe fn sum_of_the_nearest<V: ByteVector>(sums: &[LaneSums], k: usize) -> Opti
 /// Blocks whose sums are kept until a threshold is known: their sums take 32 KB.
 const FIRST: usize = 512;
 
-/// One query's filter for a list. `G` is the number of groups that a code can name.
-pub struct Filter<'a, const G: usize> {
-    codes: &'a BlockedCodes,
-    table: &'a DistanceTable,
-    lut: FallingLut<'a, G>,
-    /// What is still to be scored.
-    near: Near,
-    candidates: Candidates,
+/// What a filter looks up, and what becomes of the codes that it leaves.
+pub trait Criterion<const G: usize> {
+    /// A threshold to compare near codes by where none is known yet.
+    fn guess(&self) -> f32;
+    /// Makes the LUT for `threshold`, which [`tighten`](Criterion::tighten) will not know of.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
+    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32);
+    /// What a code within `threshold` sums to at most in the LUT for `quantized_for`, which is not smaller.
+    fn limit(&self, threshold: f32, quantized_for: f32) -> u8;
+    /// The LUT as it is.
+    fn lut(&self) -> &FilterLut<G>;
+    /// The LUT for a threshold that is not above that of the call before; none while it is infinite.
+    ///
+    /// # Safety
+    /// As for [`quantize`](Criterion::quantize).
+    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) -> Option<&FilterLut<G>>;
+    /// Offers to `top` some blocks' lanes, a bit for each, at the latest when no `more` are to come. What a closer look finds to
+    /// sum to more than `limit`, if there is one, may be left out.
+    ///
+    /// # Safety
+    /// As for [`quantize`](Criterion::quantize).
+    unsafe fn score<V: ByteVector>(&mut self, hits: &[(usize, u64)], limit: Option<u8>, more: bool, top: &mut TopKHeap);
 }
 
-impl<'a, const G: usize> Filter<'a, G> {
-    /// A filter that lets everything pass until a scan has found a threshold. `bounds` are those of `table`.
+/// One query's filter for a list of blocks `B`. `G` is the number of groups that a code can name.
+pub struct Filter<'a, B, C, const G: usize> {
+    blocks: &'a [B],
+    num_vectors: usize,
+    criterion: C,
+    /// As many codes as are wanted are known to lie within it.
+    bound: f32,
+    /// What is still to be scored.
+    near: Near,
+}
+
+impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
+    /// A filter that lets everything pass until a scan has found a threshold.
     #[inline(always)]
-    pub fn new(codes: &'a BlockedCodes, table: &'a DistanceTable, bounds: &'a FilterTable<G>) -> Self {
-        Filter { codes, table, lut: FallingLut::new(bounds), near: Near::from(0), candidates: Candidates::new() }
+    pub fn new(blocks: &'a [B], num_vectors: usize, criterion: C) -> Self {
+        Filter { blocks, num_vectors, criterion, bound: f32::INFINITY, near: Near::from(0) }
     }
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
     /// the codes with the smallest sums then give one that is near the last, so that few others are scored. Short lists are
     /// mostly candidates otherwise. 0 where that does not work: for few codes, or codes that the LUT can't tell apart.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
-    unsafe fn scan_first<V: ByteVector>(&mut self, top: &mut TopKHeap, write_sums: impl WriteSums<G>) -> usize {
-        let blocks = &self.codes.blocks()[..(self.codes.num_vectors() / BLOCK).min(FIRST)];
+    pub unsafe fn scan_first<V: ByteVector>(&mut self, top: &mut TopKHeap, write_sums: impl WriteSums<B, G>) -> usize {
+        let blocks = &self.blocks[..self.blocks.len().min(FIRST)];
+        let full = (self.num_vectors / BLOCK).min(FIRST);
         let k = top.k();
-        let guess = self.lut.guess();
-        if k == 0 || 2 * k > blocks.len() * BLOCK / 2 || guess == f32::INFINITY {
+        let guess = self.criterion.guess();
+        if k == 0 || 2 * k > full * BLOCK / 2 || guess == f32::INFINITY {
             return 0;
         }
-        self.lut.quantize(guess);
-        let mut sums = vec![LaneSums([0; BLOCK]); blocks.len()];
-        write_sums(self.lut.entries(), blocks, &mut sums);
         // SAFETY: this function's contract.
-        let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums, k) }) else { return 0 };
+        unsafe { self.criterion.quantize::<V>(guess) };
+        let mut sums = vec![LaneSums([0; BLOCK]); blocks.len()];
+        write_sums(self.criterion.lut(), blocks, &mut sums);
+        // SAFETY: this function's contract.
+        let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums[..full], k) }) else { return 0 };
 
         let mut nearest = TopKHeap::with_k(k);
-        let (mut scored, mut all) = (0, true);
+        let mut scored = 0;
+        let mut rest = &sums[..];
         self.near.next = 0;
-        for sums in &sums {
-            // SAFETY: as above.
-            self.near.push(unsafe { sums.up_to::<V>(smallest) });
-            if self.near.is_full() {
-                scored += self.score_hits(&mut nearest);
-                // Where many are equal, some of them will do.
-                if scored > 8 * k {
-                    all = false;
-                    break;
-                }
-            }
-        }
-        self.score_hits(&mut nearest);
-        let bound = nearest.threshold();
-        // Codes up to the first sum have been scored, those up to the second are to be.
-        let (mut done, mut limit) = (None, LIMIT);
-        if bound > guess {
-            self.lut.quantize(bound);
-            write_sums(self.lut.entries(), blocks, &mut sums);
-        } else {
-            limit = self.lut.limit(bound, guess);
-            if all {
-                done = Some(smallest);
-                nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
-            }
-        }
-        self.near.next = 0;
-        for sums in &sums {
-            // SAFETY: as above.
-            let mut lanes = unsafe { sums.up_to::<V>(limit) };
-            if let Some(done) = done {
+        // Where many are equal, some of them will do.
+        while !rest.is_empty() && scored <= 8 * k {
+            let (some, others) = rest.split_at(rest.len().min(STRETCH));
+            for sums in some {
                 // SAFETY: as above.
-                let done = unsafe { sums.up_to::<V>(done) };
-                // Or else LLVM undoes both masks and works on 64 single bits.
-                lanes &= !black_box(done);
+                self.near.push(unsafe { sums.up_to::<V>(smallest) });
             }
-            self.near.push(lanes);
-            if self.near.is_full() {
-                self.score_hits(top);
+            rest = others;
+            if self.near.is_full() || rest.is_empty() {
+                // SAFETY: as above.
+                scored += unsafe { self.score_hits::<V>(None, false, &mut nearest) };
             }
         }
-        self.score_hits(top);
+        self.bound = nearest.threshold();
+        // Codes up to that sum have been scored.
+        let mut done = None;
+        let quantized_for = if self.bound > guess { self.bound } else { guess };
+        if self.bound > guess {
+            // SAFETY: as above.
+            unsafe { self.criterion.quantize::<V>(self.bound) };
+            write_sums(self.criterion.lut(), blocks, &mut sums);
+        } else if rest.is_empty() {
+            done = Some(smallest);
+            nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
+        }
+        self.near.next = 0;
+        let mut limit = self.criterion.limit(self.bound, quantized_for);
+        let mut rest = &sums[..];
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(rest.len().min(STRETCH));
+            for sums in some {
+                // SAFETY: as above.
+                let mut lanes = unsafe { sums.up_to::<V>(limit) };
+                if let Some(done) = done {
+                    // SAFETY: as above.
+                    let done = unsafe { sums.up_to::<V>(done) };
+                    // Or else LLVM undoes both masks and works on 64 single bits.
+                    lanes &= !black_box(done);
+                }
+                self.near.push(lanes);
+            }
+            rest = others;
+            if self.near.is_full() || rest.is_empty() {
+                // SAFETY: as above.
+                unsafe { self.score_hits::<V>(Some(limit), false, top) };
+                limit = self.criterion.limit(self.bound, quantized_for);
+            }
+        }
         blocks.len()
     }
 
     /// Offers to `top` what can be near in some of the blocks.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
-    pub fn scan(&mut self, blocks: Range<usize>, top: &mut TopKHeap, find_near: impl FindNear<G>) {
-        let mut at = blocks.start;
-        while at < blocks.end {
-            // A block to find a threshold, then longer and longer stretches.
-            let end = blocks.end.min(at + at.clamp(1, STRETCH));
-            self.stretch(at..end, top, &find_near);
-            at = end;
-            if at < FIRST {
-                self.score_hits(top);
+    pub unsafe fn scan<V: ByteVector>(
+        &mut self,
+        blocks: Range<usize>,
+        top: &mut TopKHeap,
+        find_near: impl FindNear<B, G>,
+    ) {
+        // SAFETY: this function's contract.
+        unsafe {
+            let mut at = blocks.start;
+            while at < blocks.end {
+                // A block to find a threshold, then longer and longer stretches.
+                let end = blocks.end.min(at + at.clamp(1, STRETCH));
+                self.stretch::<V>(at..end, end >= FIRST && end < blocks.end, top, &find_near);
+                at = end;
             }
         }
-        self.score_hits(top);
     }
 
-    /// Finds what may be near in at most [`STRETCH`] blocks, and scores it when it is enough.
+    /// Finds what may be near in at most [`STRETCH`] blocks, and scores it when it is enough or no `more` are to come.
     #[inline(always)]
-    fn stretch(&mut self, blocks: Range<usize>, top: &mut TopKHeap, find_near: impl FindNear<G>) {
-        let all = self.codes.blocks();
+    unsafe fn stretch<V: ByteVector>(
+        &mut self,
+        blocks: Range<usize>,
+        more: bool,
+        top: &mut TopKHeap,
+        find_near: impl FindNear<B, G>,
+    ) {
         // The hardware goes on from there, and would begin late by itself.
-        all[blocks.end..].iter().take(STRETCH).step_by(PAGE / size_of::<Block>()).for_each(prefetch);
-        self.lut.tighten(top.threshold());
+        self.blocks[blocks.end..].iter().take(STRETCH).step_by(PAGE / size_of::<B>()).for_each(prefetch);
         self.near.next = blocks.start;
-        match self.lut.get() {
-            Some(lut) => find_near(lut, &all[blocks], &mut self.near),
+        // SAFETY: this function's contract.
+        match unsafe { self.criterion.tighten::<V>(top.threshold()) } {
+            Some(lut) => find_near(lut, &self.blocks[blocks], &mut self.near),
             None => blocks.for_each(|_| self.near.push(u64::MAX)),
         }
-        if self.near.is_full() {
-            self.score_hits(top);
+        if !more || self.near.is_full() {
+            // SAFETY: this function's contract.
+            unsafe { self.score_hits::<V>(Some(LIMIT), more, top) };
         }
     }
 
     /// Offers to `top` what has been found, and returns how many codes it was.
     #[inline(always)]
-    fn score_hits(&mut self, top: &mut TopKHeap) -> usize {
-        let blocks = self.codes.blocks();
+    unsafe fn score_hits<V: ByteVector>(&mut self, limit: Option<u8>, more: bool, top: &mut TopKHeap) -> usize {
+        let hits = &mut self.near.hits[..self.near.count];
         let mut count = 0;
-        for &(block, lanes) in self.near.hits() {
-            let lanes = lanes & self.codes.lanes(block);
-            count += lanes.count_ones() as usize;
-            if lanes.count_ones() as usize > BLOCK / 2 {
-                blocks[block].score(self.table, lanes, (block * BLOCK) as u32, top);
-            } else {
-                self.candidates.add_lanes(block * BLOCK, lanes);
-                if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
-                    score(self.table, blocks, &mut self.candidates, top);
-                }
-            }
+        for (block, near) in &mut *hits {
+            *near &= lanes(self.num_vectors - *block * BLOCK);
+            count += near.count_ones() as usize;
         }
+        // SAFETY: this function's contract.
+        unsafe { self.criterion.score::<V>(hits, limit, more, top) };
         self.near.count = 0;
-        score(self.table, blocks, &mut self.candidates, top);
+        if top.threshold() < self.bound {
+            self.bound = top.threshold();
+        }
         count
     }
 }
 
-/// Offers `candidates` to `top`, until there are none.
-#[inline(always)]
-fn score(table: &DistanceTable, blocks: &[Block], candidates: &mut Candidates, top: &mut TopKHeap) {
-    /// As many sums as it takes not to wait for each addition.
-    const AT_ONCE: usize = 4;
-    for places in candidates.places().chunks(AT_ONCE) {
-        let mut codes = [(&blocks[0], 0); AT_ONCE];
-        for (code, &place) in codes.iter_mut().zip(places) {
-            *code = (&blocks[place as usize / BLOCK], place as usize % BLOCK);
-        }
-        let mut sums = [0.0; AT_ONCE];
-        for (m, entries) in table.iter().enumerate() {
-            for (sum, (block, lane)) in sums.iter_mut().zip(codes) {
-                *sum += entries[usize::from(block.0[m][lane])];
+/// A LUT of `G` groups; what it leaves is scored from its blocks.
+pub struct ByBlocks<'a, const G: usize> {
+    lut: FallingLut<'a, G>,
+    blocks: &'a [Block],
+    table: &'a DistanceTable,
+    candidates: Candidates,
+}
+
+impl<const G: usize> ByBlocks<'_, G> {
+    /// Offers the candidates to `top`, until there are none.
+    #[inline(always)]
+    fn settle(&mut self, top: &mut TopKHeap) {
+        /// As many sums as it takes not to wait for each addition.
+        const AT_ONCE: usize = 4;
+        let ByBlocks { blocks, table, candidates, .. } = self;
+        for places in candidates.places().chunks(AT_ONCE) {
+            let mut codes = [(&blocks[0], 0); AT_ONCE];
+            for (code, &place) in codes.iter_mut().zip(places) {
+                *code = (&blocks[place as usize / BLOCK], place as usize % BLOCK);
+            }
+            let mut sums = [0.0; AT_ONCE];
+            for (m, entries) in table.iter().enumerate() {
+                for (sum, (block, lane)) in sums.iter_mut().zip(codes) {
+                    *sum += entries[usize::from(block.0[m][lane])];
+                }
+            }
+            for (&place, distance) in places.iter().zip(sums) {
+                top.push(place, distance);
             }
         }
-        for (&place, distance) in places.iter().zip(sums) {
-            top.push(place, distance);
-        }
+        candidates.clear();
     }
-    candidates.clear();
+}
+
+impl<const G: usize> Criterion<G> for ByBlocks<'_, G> {
+    #[inline(always)]
+    fn guess(&self) -> f32 {
+        self.lut.guess()
+    }
+
+    #[inline(always)]
+    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
+        self.lut.quantize(threshold);
+    }
+
+    #[inline(always)]
+    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
+        self.lut.limit(threshold, quantized_for)
+    }
+
+    #[inline(always)]
+    fn lut(&self) -> &FilterLut<G> {
+        self.lut.entries()
+    }
+
+    #[inline(always)]
+    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) -> Option<&FilterLut<G>> {
+        self.lut.tighten(threshold);
+        self.lut.get()
+    }
+
+    #[inline(always)]
+    unsafe fn score<V: ByteVector>(&mut self, hits: &[(usize, u64)], _: Option<u8>, _: bool, top: &mut TopKHeap) {
+        for &(block, lanes) in hits {
+            if lanes.count_ones() as usize > BLOCK / 2 {
+                self.blocks[block].score(self.table, lanes, (block * BLOCK) as u32, top);
+            } else {
+                self.candidates.add_lanes(block * BLOCK, lanes);
+                if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                    self.settle(top);
+                }
+            }
+        }
+        self.settle(top);
+    }
+}
+
+impl BlockedCodes {
+    /// One query's filter for the list. `bounds` are those of `table`.
+    #[inline(always)]
+    pub fn filter<'a, const G: usize>(
+        &'a self,
+        table: &'a DistanceTable,
+        bounds: &'a FilterTable<G>,
+    ) -> Filter<'a, Block, ByBlocks<'a, G>, G> {
+        let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds), Candidates::new());
+        Filter::new(blocks, self.num_vectors(), ByBlocks { lut, blocks, table, candidates })
+    }
 }
 
 /// A list of blocked codes, under new numbers whose low bits name groups of similar centroids.
@@ -278,8 +401,8 @@ pub struct GroupedCodes {
 
 impl GroupedCodes {
     /// Renumbers row-major `codes` `[n][16]` and their codebook.
-    pub fn new<const G: usize>(codebook: &Codebook, codes: &[u8]) -> GroupedCodes {
-        let grouped = codebook.grouped::<G>();
+    pub fn new(codebook: &Codebook, codes: &[u8]) -> GroupedCodes {
+        let grouped = codebook.grouped();
         GroupedCodes { codebook: grouped.codebook.clone(), codes: BlockedCodes::relabelled(codes, &grouped.labels) }
     }
 
@@ -293,20 +416,22 @@ impl GroupedCodes {
     /// # Safety
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
-    pub unsafe fn scan<V: ByteVector, const G: usize>(
+    pub unsafe fn scan<V: ByteVector>(
         &self,
         query: &[f32; DIM],
         top: &mut TopKHeap,
-        write_sums: impl WriteSums<G>,
-        find_near: impl FindNear<G>,
+        write_sums: impl WriteSums<Block, GROUPS>,
+        find_near: impl FindNear<Block, GROUPS>,
     ) {
         let mut table = MaybeUninit::uninit();
         let table = self.codebook.distance_table_in(query, &mut table);
         let bounds = FilterTable::new(table);
-        let mut filter = Filter::new(&self.codes, table, &bounds);
+        let mut filter = self.codes.filter(table, &bounds);
         // SAFETY: this function's contract.
-        let done = unsafe { filter.scan_first::<V>(top, write_sums) };
-        filter.scan(done..self.codes.blocks().len(), top, find_near);
+        unsafe {
+            let done = filter.scan_first::<V>(top, write_sums);
+            filter.scan::<V>(done..self.codes.blocks().len(), top, find_near);
+        }
     }
 
     /// [`scan`](GroupedCodes::scan) for several queries, stretch by stretch: each comes from memory once for all of them.
@@ -314,31 +439,31 @@ impl GroupedCodes {
     /// # Safety
     /// As for [`scan`](GroupedCodes::scan).
     #[inline(always)]
-    pub unsafe fn scan_batch<V: ByteVector, const G: usize>(
+    pub unsafe fn scan_batch<V: ByteVector>(
         &self,
         queries: &[[f32; DIM]],
         tops: &mut [TopKHeap],
-        write_sums: impl WriteSums<G>,
-        find_near: impl FindNear<G>,
+        write_sums: impl WriteSums<Block, GROUPS>,
+        find_near: impl FindNear<Block, GROUPS>,
     ) {
         let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
         let bounds: Vec<_> = tables.iter().map(FilterTable::new).collect();
         let mut filters: Vec<_> =
-            tables.iter().zip(&bounds).map(|(table, bounds)| Filter::new(&self.codes, table, bounds)).collect();
-        let first = (self.codes.num_vectors() / BLOCK).min(FIRST);
+            tables.iter().zip(&bounds).map(|(table, bounds)| self.codes.filter(table, bounds)).collect();
+        let first = self.codes.blocks().len().min(FIRST);
         for (filter, top) in filters.iter_mut().zip(&mut *tops) {
             // SAFETY: this function's contract.
-            let done = unsafe { filter.scan_first::<V>(top, &write_sums) };
-            filter.scan(done..first, top, &find_near);
+            unsafe {
+                let done = filter.scan_first::<V>(top, &write_sums);
+                filter.scan::<V>(done..first, top, &find_near);
+            }
         }
         let end = self.codes.blocks().len();
         for at in (first..end).step_by(STRETCH) {
             for (filter, top) in filters.iter_mut().zip(&mut *tops) {
-                filter.stretch(at..end.min(at + STRETCH), top, &find_near);
+                // SAFETY: this function's contract.
+                unsafe { filter.stretch::<V>(at..end.min(at + STRETCH), at + STRETCH < end, top, &find_near) };
             }
-        }
-        for (filter, top) in filters.iter_mut().zip(tops) {
-            filter.score_hits(top);
         }
     }
 }

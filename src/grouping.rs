@@ -6,10 +6,13 @@
 
 use crate::{Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, exchange::exchange};
 
-/// The old number of each new one, `[m][new]`, such that the new number modulo `G`, a power of two, names a group of similar
+/// Groups of a sub-quantizer: what six bits can name.
+pub const GROUPS: usize = 64;
+
+/// The old number of each new one, `[m][new]`, such that the low six bits of the new number name a group of four similar
 /// centroids: halves of halves, each split along its principal direction, then [exchanged](exchange). (Low bits rather than
-/// high ones: `vpermb` ignores the others, and groups that lie `G` apart are reduced without shuffles.)
-pub fn similar_centroids_together<const G: usize>(codebook: &Codebook) -> Box<[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]> {
+/// high ones: `vpermb` ignores the others, and groups that lie 64 apart are reduced without shuffles.)
+pub fn similar_centroids_together(codebook: &Codebook) -> Box<[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]> {
     let mut order = Box::new([[0; NUM_CENTROIDS]; NUM_SUB_VECTORS]);
     for (m, row) in order.iter_mut().enumerate() {
         let mut members: Vec<Weighted> = codebook
@@ -19,8 +22,8 @@ pub fn similar_centroids_together<const G: usize>(codebook: &Codebook) -> Box<[[
             .map(|(k, centroid)| Weighted { number: k as u8, weight: 1.0, point: centroid.map(f64::from) })
             .collect();
         bisect(&mut members);
-        let mut groups: Vec<_> = members.chunks(NUM_CENTROIDS / G).map(<[_]>::to_vec).collect();
-        exchange(&mut groups, NUM_CENTROIDS / G);
+        let mut groups: Vec<_> = members.chunks(NUM_CENTROIDS / GROUPS).map(<[_]>::to_vec).collect();
+        exchange(&mut groups, NUM_CENTROIDS / GROUPS);
         for (place, member) in (0..=u8::MAX).zip(groups.into_iter().flatten()) {
             row[usize::from(place.reverse_bits())] = member.number;
         }
@@ -175,7 +178,7 @@ mod tests {
     #[test]
     fn numbers_that_share_their_low_bits_are_nearer_than_strangers() {
         let codebook = scattered_codebook();
-        let order = similar_centroids_together::<64>(&codebook);
+        let order = similar_centroids_together(&codebook);
         let spread = |order: &[u8]| -> f32 {
             let rows = codebook.centroids(3);
             order
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn a_renumbered_codebook_has_every_centroid_where_its_label_says_and_is_made_once() {
         let codebook = scattered_codebook();
-        let grouped = codebook.grouped::<16>();
+        let grouped = codebook.grouped();
         for m in 0..NUM_SUB_VECTORS {
             let mut seen = [false; NUM_CENTROIDS];
             for (k, centroid) in codebook.centroids(m).iter().enumerate() {
@@ -204,13 +207,13 @@ mod tests {
             }
             assert_eq!(seen, [true; NUM_CENTROIDS]);
         }
-        assert!(std::ptr::eq(grouped, codebook.clone().grouped::<16>()));
+        assert!(std::ptr::eq(grouped, codebook.clone().grouped()));
     }
 
     #[test]
     fn equal_and_huge_centroids_are_ordered_too() {
         for value in [0.0, 1.0, f32::MAX] {
-            let mut seen = similar_centroids_together::<16>(&Codebook::new(&vec![value; 16 * 256 * 8]).unwrap())[0];
+            let mut seen = similar_centroids_together(&Codebook::new(&vec![value; 16 * 256 * 8]).unwrap())[0];
             seen.sort_unstable();
             assert_eq!(seen, std::array::from_fn(|k| k as u8));
         }

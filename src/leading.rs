@@ -57,7 +57,7 @@ pub fn spreads(table: &DistanceTable) -> [f32; NUM_SUB_VECTORS] {
     let mut spreads = minima(table);
     for (spread, row) in spreads.iter_mut().zip(table) {
         let least = *spread;
-        *spread = lut::fold(row, 0.0, |entry| entry - least, |a, b| a + b);
+        *spread = lut::fold(row, |entry| entry - least, |a, b| a + b);
     }
     spreads
 }

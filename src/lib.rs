@@ -40,7 +40,7 @@ pub mod kernels;
 pub mod leading;
 pub mod lut;
 pub mod memory;
-pub mod nibbles;
+pub mod merged;
 pub mod ordered;
 pub mod probe;
 pub mod registry;

@@ -56,11 +56,15 @@ fn group_minima<const G: usize>(row: &[f32; NUM_CENTROIDS]) -> [f32; G] {
 
 /// Folds at least 16 values into as many accumulators, which are vectors, and halves those until one is left.
 #[inline(always)]
-pub(crate) fn fold(values: &[f32], start: f32, map: impl Fn(f32) -> f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; 16];
-    for values in values.as_chunks::<16>().0 {
+pub(crate) fn fold(values: &[f32], map: impl Fn(f32) -> f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
+    let (first, rest) = values.as_chunks::<16>().0.split_first().expect("16 values");
+    let mut lanes = *first;
+    lanes.iter_mut().for_each(|lane| *lane = map(*lane));
+    for values in rest {
         lanes.iter_mut().zip(values).for_each(|(lane, &value)| *lane = fold(*lane, map(value)));
     }
+    // Or else LLVM makes vectors of two of all the values, since the last step has two.
+    let mut lanes = black_box(lanes);
     for half in [8, 4, 2, 1] {
         for lane in 0..half {
             lanes[lane] = fold(lanes[lane], lanes[lane + half]);
@@ -71,7 +75,7 @@ pub(crate) fn fold(values: &[f32], start: f32, map: impl Fn(f32) -> f32, fold: i
 
 #[inline(always)]
 pub(crate) fn least(values: &[f32]) -> f32 {
-    fold(values, f32::INFINITY, |value| value, smaller)
+    fold(values, |value| value, smaller)
 }
 
 /// One bit for each lane of a block whose LUT sum is up to `limit`, which is below 255.
@@ -150,20 +154,20 @@ impl<'a, const G: usize> FallingLut<'a, G> {
         self.bounds.limit(threshold, quantized_for)
     }
 
-    /// Adapts the LUT to a smaller `threshold`.
+    /// Adapts the LUT to a smaller `threshold`. Returns how many of its rows, from the first on, have changed.
     #[inline(always)]
-    pub fn tighten(&mut self, threshold: f32) {
+    pub fn tighten(&mut self, threshold: f32) -> usize {
         /// How far the span falls before the steps are made finer, which costs more than raising a row.
         const RESCALE: f64 = 0.6;
         if threshold >= self.threshold {
-            return;
+            return 0;
         }
         self.threshold = threshold;
         let span = self.bounds.span(threshold);
         if span < RESCALE * self.span {
             self.bounds.quantize(threshold, &mut self.lut);
             (self.span, self.raised) = (span, 0);
-            return;
+            return NUM_SUB_VECTORS;
         }
         // With the rest added to the entries of one row, the limit becomes `LIMIT` again.
         let limit = (f64::from(LIMIT) * span / self.span) as u8;
@@ -172,6 +176,7 @@ impl<'a, const G: usize> FallingLut<'a, G> {
             self.lut.0[0].iter_mut().for_each(|entry| *entry = entry.saturating_add(raise));
             self.raised += raise;
         }
+        usize::from(raise > 0)
     }
 }
 

@@ -30,10 +30,16 @@ impl<F: FnMut(f32, &[Row], &mut Candidates)> FindCandidates for F {}
 pub fn probe(table: &DistanceTable, rows: &[Row], top: &mut TopKHeap, mut find: impl FindCandidates) {
     let mut found = Candidates::new();
     let mut unfiltered = 0;
-    let mut at = 0;
+    // What an allocator aligns to 16 bytes only begins within a cache line; from the next one on no vector is across two.
+    let ahead = match rows.as_ptr().align_offset(BLOCK) {
+        ahead @ ..4 => ahead.min(rows.len()),
+        _ => 0,
+    };
+    score(table, &rows[..ahead], 0, top);
+    let mut at = ahead;
     while at < rows.len() {
         // A block to find a threshold, then longer and longer stretches.
-        let stretch = &rows[at..rows.len().min(at + at.clamp(BLOCK, STRETCH))];
+        let stretch = &rows[at..rows.len().min(at + (at - ahead).clamp(BLOCK, STRETCH))];
         let threshold = top.threshold();
         if threshold < f32::INFINITY && unfiltered == 0 {
             found.clear();

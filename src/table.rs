@@ -33,8 +33,7 @@ impl fmt::Debug for Codebook {
 struct Shared {
     by_centroid: Box<[[[f32; SUB_VECTOR_DIM]; NUM_CENTROIDS]; NUM_SUB_VECTORS]>,
     by_dimension: Box<ByDimension>,
-    /// With 16, 32 and 64 groups.
-    grouped: [OnceLock<Grouped>; 3],
+    grouped: OnceLock<Grouped>,
 }
 
 /// A codebook under other numbers, which name groups of similar centroids.
@@ -96,13 +95,12 @@ impl Codebook {
         &self.0.by_centroid[m]
     }
 
-    /// The same centroids under numbers that modulo `G`, which is 16, 32 or 64, name
+    /// The same centroids under numbers whose low six bits name
     /// [groups of similar ones](grouping::similar_centroids_together). They are made when they are first asked for, in some ten
     /// milliseconds.
-    pub fn grouped<const G: usize>(&self) -> &Grouped {
-        const { assert!(G == 16 || G == 32 || G == 64) };
-        self.0.grouped[G.ilog2() as usize - 4].get_or_init(|| {
-            let order = grouping::similar_centroids_together::<G>(self);
+    pub fn grouped(&self) -> &Grouped {
+        self.0.grouped.get_or_init(|| {
+            let order = grouping::similar_centroids_together(self);
             Grouped { codebook: self.reordered(&order), labels: grouping::inverse(&order) }
         })
     }

@@ -29,16 +29,20 @@ mod kernel {
     use crate::{
         Codebook, DIM, Error, TopKHeap,
         blocks::BLOCK,
+        byte_vector::Avx2,
+        filter::{LaneSums, Near},
         lut::FilterLut,
-        nibbles::{GROUPS, NibbleBlock, NibbleCodes},
+        merged::{MergedCodes, NIBBLES, NibbleBlock},
         registry::Scan,
     };
 
+    type Codes = MergedCodes<NibbleBlock, NIBBLES>;
+
     #[derive(Clone)]
-    struct Avx2Pshufb(NibbleCodes);
+    struct Avx2Pshufb(Codes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Avx2Pshufb(NibbleCodes::new(codebook, codes))))
+        Ok(Box::new(Avx2Pshufb(Codes::new(codebook, codes))))
     }
 
     impl Scan for Avx2Pshufb {
@@ -53,31 +57,50 @@ mod kernel {
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn scan(codes: &NibbleCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-        codes.scan(query, top, |lut, blocks, near| candidates(lut, blocks, near));
+    fn scan(codes: &Codes, query: &[f32; DIM], top: &mut TopKHeap) {
+        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+        // SAFETY: this function is compiled for the very features.
+        unsafe { codes.scan::<Avx2>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn candidates(lut: &FilterLut<GROUPS>, blocks: &[NibbleBlock], near: &mut [u64]) {
-        let nibble = _mm256_set1_epi8(0x0f);
-        for (block, near) in blocks.iter().zip(near) {
-            let mut sums = [_mm256_setzero_si256(); BLOCK / 32];
-            for (row, entries) in block.0.iter().zip(lut.0.as_chunks::<2>().0) {
-                // SAFETY: the LUT's rows have 16 bytes each.
-                let [even, odd] =
-                    [0, 1].map(|i| unsafe { _mm256_broadcastsi128_si256(_mm_load_si128(entries[i].as_ptr().cast())) });
-                for (codes, sum) in row.as_chunks::<32>().0.iter().zip(&mut sums) {
-                    // SAFETY: `codes` has 32 bytes and the block is aligned.
-                    let codes = unsafe { _mm256_load_si256(codes.as_ptr().cast()) };
-                    let low = _mm256_and_si256(codes, nibble);
-                    let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
-                    *sum = _mm256_adds_epu8(*sum, _mm256_shuffle_epi8(even, low));
-                    *sum = _mm256_adds_epu8(*sum, _mm256_shuffle_epi8(odd, high));
-                }
-            }
-            let ones = _mm256_set1_epi8(-1);
-            let far = sums.map(|sum| _mm256_movemask_epi8(_mm256_cmpeq_epi8(sum, ones)) as u32 as u64);
-            *near = !(far[0] | far[1] << 32);
+    fn find_near(lut: &FilterLut<NIBBLES>, blocks: &[NibbleBlock], near: &mut Near) {
+        let ones = _mm256_set1_epi8(-1);
+        for block in blocks {
+            let [a, b] = sums(lut, block);
+            let far = |sums| _mm256_movemask_epi8(_mm256_cmpeq_epi8(sums, ones)) as u32 as u64;
+            near.push(!(far(a) | far(b) << 32));
         }
+    }
+
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn write_sums(lut: &FilterLut<NIBBLES>, blocks: &[NibbleBlock], out: &mut [LaneSums]) {
+        for (block, out) in blocks.iter().zip(out) {
+            for (sums, out) in sums(lut, block).into_iter().zip(out.0.as_chunks_mut::<32>().0) {
+                // SAFETY: the chunk has the 32 bytes.
+                unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), sums) };
+            }
+        }
+    }
+
+    /// The saturating sums of a block's 64 lanes.
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn sums(lut: &FilterLut<NIBBLES>, block: &NibbleBlock) -> [__m256i; BLOCK / 32] {
+        let nibble = _mm256_set1_epi8(0x0f);
+        let mut sums = [_mm256_setzero_si256(); BLOCK / 32];
+        for (row, entries) in block.0.iter().zip(lut.0.as_chunks::<2>().0) {
+            // SAFETY: the LUT's rows have 16 bytes each.
+            let [even, odd] =
+                [0, 1].map(|i| unsafe { _mm256_broadcastsi128_si256(_mm_load_si128(entries[i].as_ptr().cast())) });
+            for (codes, sum) in row.as_chunks::<32>().0.iter().zip(&mut sums) {
+                // SAFETY: `codes` has 32 bytes and the block is aligned.
+                let codes = unsafe { _mm256_load_si256(codes.as_ptr().cast()) };
+                let low = _mm256_and_si256(codes, nibble);
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
+                *sum = _mm256_adds_epu8(*sum, _mm256_shuffle_epi8(even, low));
+                *sum = _mm256_adds_epu8(*sum, _mm256_shuffle_epi8(odd, high));
+            }
+        }
+        sums
     }
 }

@@ -30,20 +30,22 @@ mod kernel {
 
     use crate::{
         Codebook, DIM, Error, TopKHeap,
-        blocks::{BLOCK, Block},
+        blocks::BLOCK,
         byte_vector::Avx2,
-        filter::{GroupedCodes, LaneSums, Near},
+        filter::{LaneSums, Near},
         lut::FilterLut,
+        merged::{FiveBitBlock, MergedCodes},
         registry::Scan,
     };
 
     const GROUPS: usize = 32;
+    type Codes = MergedCodes<FiveBitBlock, GROUPS>;
 
     #[derive(Clone)]
-    struct Avx2Pshufb2(GroupedCodes);
+    struct Avx2Pshufb2(Codes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Avx2Pshufb2(GroupedCodes::new::<GROUPS>(codebook, codes))))
+        Ok(Box::new(Avx2Pshufb2(Codes::new(codebook, codes))))
     }
 
     impl Scan for Avx2Pshufb2 {
@@ -58,14 +60,14 @@ mod kernel {
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
+    fn scan(codes: &Codes, query: &[f32; DIM], top: &mut TopKHeap) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: this function is compiled for the very features.
-        unsafe { codes.scan::<Avx2, GROUPS>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
+        unsafe { codes.scan::<Avx2>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
+    fn find_near(lut: &FilterLut<GROUPS>, blocks: &[FiveBitBlock], near: &mut Near) {
         let ones = _mm256_set1_epi8(-1);
         for block in blocks {
             let [a, b] = sums(lut, block);
@@ -75,7 +77,7 @@ mod kernel {
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [LaneSums]) {
+    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[FiveBitBlock], out: &mut [LaneSums]) {
         for (block, out) in blocks.iter().zip(out) {
             for (sums, out) in sums(lut, block).into_iter().zip(out.0.as_chunks_mut::<32>().0) {
                 // SAFETY: the chunk has the 32 bytes.
@@ -86,23 +88,25 @@ mod kernel {
 
     /// The saturating sums of a block's 64 lanes.
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn sums(lut: &FilterLut<GROUPS>, block: &Block) -> [__m256i; BLOCK / 32] {
-        let nibble = _mm256_set1_epi8(0x0f);
+    fn sums(lut: &FilterLut<GROUPS>, block: &FiveBitBlock) -> [__m256i; BLOCK / 32] {
+        let top = _mm256_set1_epi8(i8::MIN);
         let mut sums = [_mm256_setzero_si256(); BLOCK / 32];
-        for (row, entries) in block.0.iter().zip(&lut.0) {
-            let [lower, upper] = *entries.as_chunks::<16>().0 else { unreachable!("two times 16 entries") };
-            // SAFETY: they have 16 bytes each.
-            let (lower, upper) =
-                unsafe { (_mm_loadu_si128(lower.as_ptr().cast()), _mm_loadu_si128(upper.as_ptr().cast())) };
-            let (lower, upper) = (_mm256_broadcastsi128_si256(lower), _mm256_broadcastsi128_si256(upper));
-            for (codes, sum) in row.as_chunks::<32>().0.iter().zip(&mut sums) {
-                // SAFETY: `codes` has 32 bytes and the block is aligned.
-                let codes = unsafe { _mm256_load_si256(codes.as_ptr().cast()) };
-                let low = _mm256_and_si256(codes, nibble);
-                // The fifth bit becomes the top one, which is all that a blend looks at.
-                let fifth = _mm256_slli_epi16::<3>(codes);
-                let found = _mm256_blendv_epi8(_mm256_shuffle_epi8(lower, low), _mm256_shuffle_epi8(upper, low), fifth);
-                *sum = _mm256_adds_epu8(*sum, found);
+        // Four rows a turn, for which LLVM makes no loop.
+        for (rows, entries) in block.0.as_chunks::<4>().0.iter().zip(lut.0.as_chunks::<4>().0) {
+            for (row, entries) in rows.iter().zip(entries) {
+                let [lower, upper] = *entries.as_chunks::<16>().0 else { unreachable!("two times 16 entries") };
+                // SAFETY: they have 16 bytes each.
+                let (lower, upper) =
+                    unsafe { (_mm_loadu_si128(lower.as_ptr().cast()), _mm_loadu_si128(upper.as_ptr().cast())) };
+                let (lower, upper) = (_mm256_broadcastsi128_si256(lower), _mm256_broadcastsi128_si256(upper));
+                for (codes, sum) in row.as_chunks::<32>().0.iter().zip(&mut sums) {
+                    // SAFETY: `codes` has 32 bytes and the block is aligned.
+                    let codes = unsafe { _mm256_load_si256(codes.as_ptr().cast()) };
+                    // Each gives zero where the other one's entry is meant.
+                    let found = _mm256_shuffle_epi8(lower, codes);
+                    let other = _mm256_shuffle_epi8(upper, _mm256_xor_si256(codes, top));
+                    *sum = _mm256_adds_epu8(*sum, _mm256_or_si256(found, other));
+                }
             }
         }
         sums

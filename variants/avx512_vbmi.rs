@@ -37,11 +37,13 @@ mod kernel {
 
     use crate::{
         Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
+        byte_vector::{Avx512, columns},
+        candidates::Candidates,
         blocks::{BLOCK, Block, BlockedCodes, lanes},
-        filter::{Filter, Near},
+        filter::Near,
         leading::Leading,
         lut::{FallingLut, FilterLut, FilterTable},
-        probe,
+        probe::{self, Row},
         registry::Scan,
     };
 
@@ -76,14 +78,14 @@ mod kernel {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
         let bounds = FilterTable::<NUM_CENTROIDS>::new(table);
-        Filter::new(codes, table, &bounds)
-            .scan(0..codes.blocks().len(), top, |lut, blocks, near| find_near(lut, blocks, near));
+        // SAFETY: this function is compiled for the very features.
+        unsafe {
+            codes.filter(table, &bounds).scan::<Avx512>(0..codes.blocks().len(), top, |lut, blocks, near| find_near(lut, blocks, near));
+        }
     }
 
-    /// Sub-quantizers that are looked up first; half of them, so that both halves are transposed alike.
+    /// Sub-quantizers that are looked up first.
     const LEADING: usize = NUM_SUB_VECTORS / 2;
-    /// Lanes of a block that may pass the leading sub-quantizers before it is worth looking up the others.
-    const FEW: u32 = 8;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan_rows(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
@@ -96,27 +98,68 @@ mod kernel {
         ordered.iter_mut().zip(order).for_each(|(row, m)| *row = table[m]);
         let bounds = FilterTable::new(&ordered);
         let mut lut = FallingLut::new(&bounds);
-        let [first, second] = *order.as_chunks::<LEADING>().0 else { unreachable!("half and half") };
-        let (first, second) = (columns_of(first), columns_of(second));
+        let leading = columns_of(*order.first_chunk().expect("half of them"));
         probe::probe(table, rows, top, |threshold, rows, candidates| {
             lut.tighten(threshold);
             let Some(lut) = lut.get() else { return };
-            let [leading, others] = lut.0.as_chunks::<LEADING>().0 else { unreachable!("half and half") };
-            for (at, rows) in rows.chunks(BLOCK).enumerate() {
-                let mut padded = [[0; NUM_SUB_VECTORS]; BLOCK];
-                let block = rows.try_into().unwrap_or_else(|_| {
-                    padded[..rows.len()].copy_from_slice(rows);
-                    &padded
-                });
-                let sum = add_look_ups(_mm512_setzero_si512(), transposed(block, first), leading);
-                let mut near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1));
-                if near.count_ones() > FEW {
-                    let sum = add_look_ups(sum, transposed(block, second), others);
-                    near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1));
-                }
-                candidates.add_lanes(at * BLOCK, near & lanes(rows.len()));
-            }
+            find_by_leading(rows, leading, lut, candidates);
+            look_at_all(rows, order, lut, candidates);
         });
+    }
+
+    // Functions of their own, so that each has the registers to itself.
+
+    /// Writes down the rows that the leading sub-quantizers, whose entries come first in the LUT, can't rule out.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
+    fn find_by_leading(rows: &[Row], leading: __m512i, lut: &FilterLut<NUM_CENTROIDS>, candidates: &mut Candidates) {
+        let (blocks, rest) = rows.as_chunks::<BLOCK>();
+        let mut hits = [(0, 0); probe::STRETCH / BLOCK + 1];
+        let mut count = 0;
+        for (at, block) in blocks.iter().enumerate() {
+            let mut sum = _mm512_setzero_si512();
+            for (codes, entries) in transposed(block, leading).into_iter().zip(&lut.0) {
+                sum = _mm512_adds_epu8(sum, look_up(entries, codes));
+            }
+            let near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1));
+            hits[count % hits.len()] = (at, near);
+            count += usize::from(near != 0);
+        }
+        if !rest.is_empty() {
+            hits[count] = (blocks.len(), lanes(rest.len()));
+            count += 1;
+        }
+        hits[..count].iter().for_each(|&(at, near)| candidates.add_lanes(at * BLOCK, near));
+    }
+
+    /// Drops the candidates that all sub-quantizers, in the `order` of the LUT, rule out.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
+    fn look_at_all(
+        rows: &[Row],
+        order: [usize; NUM_SUB_VECTORS],
+        lut: &FilterLut<NUM_CENTROIDS>,
+        candidates: &mut Candidates,
+    ) {
+        /// Fewer are scored in no more time.
+        const WORTH_IT: usize = 8;
+        let all = candidates.places().len();
+        if all < WORTH_IT {
+            return;
+        }
+        let mut kept = 0;
+        for start in (0..all).step_by(BLOCK) {
+            let places = &candidates.places()[start..all.min(start + BLOCK)];
+            // SAFETY: this function is compiled for the very features.
+            let columns = unsafe { columns::<Avx512>(rows, places) };
+            let mut sum = _mm512_setzero_si512();
+            for (m, entries) in order.into_iter().zip(&lut.0) {
+                sum = _mm512_adds_epu8(sum, look_up(entries, columns[m % NUM_SUB_VECTORS].0));
+            }
+            let near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1)) & lanes(places.len());
+            kept = candidates.keep(start, kept, near);
+        }
+        candidates.truncate(kept);
     }
 
     /// The index for `vpermi2b` that takes some codes of 8 rows, those of one sub-quantizer side by side.
@@ -127,6 +170,7 @@ mod kernel {
     }
 
     /// The codes of each of the sub-quantizers that `columns` names, in the order of the rows.
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn transposed(rows: &[[u8; NUM_SUB_VECTORS]; BLOCK], columns: __m512i) -> [__m512i; LEADING] {
         let eights: [__m512i; LEADING] = array::from_fn(|at| {
@@ -155,14 +199,7 @@ mod kernel {
         [even(0), even(2), even(1), even(3), odd(0), odd(2), odd(1), odd(3)]
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn add_look_ups(mut sum: __m512i, codes: [__m512i; LEADING], lut: &[[u8; NUM_CENTROIDS]; LEADING]) -> __m512i {
-        for (codes, entries) in codes.into_iter().zip(lut) {
-            sum = _mm512_adds_epu8(sum, look_up(entries, codes));
-        }
-        sum
-    }
-
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn look_up(entries: &[u8; NUM_CENTROIDS], codes: __m512i) -> __m512i {
         // SAFETY: `entries` has four times 64 bytes.

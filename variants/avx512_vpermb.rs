@@ -37,17 +37,16 @@ mod kernel {
         blocks::Block,
         byte_vector::Avx512,
         filter::{GroupedCodes, LaneSums, Near},
+        grouping::GROUPS,
         lut::FilterLut,
         registry::Scan,
     };
-
-    const GROUPS: usize = 64;
 
     #[derive(Clone)]
     struct Avx512Vpermb(GroupedCodes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Avx512Vpermb(GroupedCodes::new::<GROUPS>(codebook, codes))))
+        Ok(Box::new(Avx512Vpermb(GroupedCodes::new(codebook, codes))))
     }
 
     impl Scan for Avx512Vpermb {
@@ -71,7 +70,7 @@ mod kernel {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: this function is compiled for the very features.
         unsafe {
-            codes.scan::<Avx512, GROUPS>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
+            codes.scan::<Avx512>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
         }
     }
 
@@ -80,7 +79,7 @@ mod kernel {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: as above.
         unsafe {
-            codes.scan_batch::<Avx512, GROUPS>(queries, tops, write_sums, |lut, blocks, near| {
+            codes.scan_batch::<Avx512>(queries, tops, write_sums, |lut, blocks, near| {
                 find_near(lut, blocks, near)
             })
         }

@@ -33,17 +33,16 @@ mod kernel {
         blocks::Block,
         byte_vector::Neon,
         filter::{GroupedCodes, LaneSums, Near},
+        grouping::GROUPS,
         lut::FilterLut,
         registry::Scan,
     };
-
-    const GROUPS: usize = 64;
 
     #[derive(Clone)]
     struct NeonTbl(GroupedCodes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(NeonTbl(GroupedCodes::new::<GROUPS>(codebook, codes))))
+        Ok(Box::new(NeonTbl(GroupedCodes::new(codebook, codes))))
     }
 
     impl Scan for NeonTbl {
@@ -66,7 +65,7 @@ mod kernel {
     fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: this function is compiled for the very features.
-        unsafe { codes.scan::<Neon, GROUPS>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
+        unsafe { codes.scan::<Neon>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
     #[target_feature(enable = "neon")]
@@ -75,7 +74,7 @@ mod kernel {
         // SAFETY: as above.
         unsafe {
             codes
-                .scan_batch::<Neon, GROUPS>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
+                .scan_batch::<Neon>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
         }
     }
 

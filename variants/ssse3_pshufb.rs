@@ -27,16 +27,20 @@ mod kernel {
     use crate::{
         Codebook, DIM, Error, TopKHeap,
         blocks::BLOCK,
+        byte_vector::Ssse3,
+        filter::{LaneSums, Near},
         lut::FilterLut,
-        nibbles::{GROUPS, NibbleBlock, NibbleCodes},
+        merged::{MergedCodes, NIBBLES, NibbleBlock},
         registry::Scan,
     };
 
+    type Codes = MergedCodes<NibbleBlock, NIBBLES>;
+
     #[derive(Clone)]
-    struct Ssse3Pshufb(NibbleCodes);
+    struct Ssse3Pshufb(Codes);
 
     pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Ssse3Pshufb(NibbleCodes::new(codebook, codes))))
+        Ok(Box::new(Ssse3Pshufb(Codes::new(codebook, codes))))
     }
 
     impl Scan for Ssse3Pshufb {
@@ -51,30 +55,49 @@ mod kernel {
     }
 
     #[target_feature(enable = "ssse3")]
-    fn scan(codes: &NibbleCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-        codes.scan(query, top, |lut, blocks, near| candidates(lut, blocks, near));
+    fn scan(codes: &Codes, query: &[f32; DIM], top: &mut TopKHeap) {
+        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+        // SAFETY: this function is compiled for the very features.
+        unsafe { codes.scan::<Ssse3>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
     #[target_feature(enable = "ssse3")]
-    fn candidates(lut: &FilterLut<GROUPS>, blocks: &[NibbleBlock], near: &mut [u64]) {
-        let nibble = _mm_set1_epi8(0x0f);
-        for (block, near) in blocks.iter().zip(near) {
-            let mut sums = [_mm_setzero_si128(); BLOCK / 16];
-            for (row, entries) in block.0.iter().zip(lut.0.as_chunks::<2>().0) {
-                // SAFETY: the LUT's rows have 16 bytes each.
-                let [even, odd] = [0, 1].map(|i| unsafe { _mm_load_si128(entries[i].as_ptr().cast()) });
-                for (codes, sum) in row.as_chunks::<16>().0.iter().zip(&mut sums) {
-                    // SAFETY: `codes` has 16 bytes and the block is aligned.
-                    let codes = unsafe { _mm_load_si128(codes.as_ptr().cast()) };
-                    let low = _mm_and_si128(codes, nibble);
-                    let high = _mm_and_si128(_mm_srli_epi16::<4>(codes), nibble);
-                    *sum = _mm_adds_epu8(*sum, _mm_shuffle_epi8(even, low));
-                    *sum = _mm_adds_epu8(*sum, _mm_shuffle_epi8(odd, high));
-                }
-            }
-            let ones = _mm_set1_epi8(-1);
-            let far = sums.map(|sum| _mm_movemask_epi8(_mm_cmpeq_epi8(sum, ones)) as u64);
-            *near = !(far[0] | far[1] << 16 | far[2] << 32 | far[3] << 48);
+    fn find_near(lut: &FilterLut<NIBBLES>, blocks: &[NibbleBlock], near: &mut Near) {
+        let ones = _mm_set1_epi8(-1);
+        for block in blocks {
+            let [a, b, c, d] = sums(lut, block);
+            let far = |sums| _mm_movemask_epi8(_mm_cmpeq_epi8(sums, ones)) as u64;
+            near.push(!(far(a) | far(b) << 16 | far(c) << 32 | far(d) << 48));
         }
+    }
+
+    #[target_feature(enable = "ssse3")]
+    fn write_sums(lut: &FilterLut<NIBBLES>, blocks: &[NibbleBlock], out: &mut [LaneSums]) {
+        for (block, out) in blocks.iter().zip(out) {
+            for (sums, out) in sums(lut, block).into_iter().zip(out.0.as_chunks_mut::<16>().0) {
+                // SAFETY: the chunk has the 16 bytes.
+                unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+            }
+        }
+    }
+
+    /// The saturating sums of a block's 64 lanes.
+    #[target_feature(enable = "ssse3")]
+    fn sums(lut: &FilterLut<NIBBLES>, block: &NibbleBlock) -> [__m128i; BLOCK / 16] {
+        let nibble = _mm_set1_epi8(0x0f);
+        let mut sums = [_mm_setzero_si128(); BLOCK / 16];
+        for (row, entries) in block.0.iter().zip(lut.0.as_chunks::<2>().0) {
+            // SAFETY: the LUT's rows have 16 bytes each.
+            let [even, odd] = [0, 1].map(|i| unsafe { _mm_load_si128(entries[i].as_ptr().cast()) });
+            for (codes, sum) in row.as_chunks::<16>().0.iter().zip(&mut sums) {
+                // SAFETY: `codes` has 16 bytes and the block is aligned.
+                let codes = unsafe { _mm_load_si128(codes.as_ptr().cast()) };
+                let low = _mm_and_si128(codes, nibble);
+                let high = _mm_and_si128(_mm_srli_epi16::<4>(codes), nibble);
+                *sum = _mm_adds_epu8(*sum, _mm_shuffle_epi8(even, low));
+                *sum = _mm_adds_epu8(*sum, _mm_shuffle_epi8(odd, high));
+            }
+        }
+        sums
     }
 }

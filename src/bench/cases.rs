@@ -196,7 +196,12 @@ fn orders() -> Vec<Case> {
             .collect();
         let far_to_near = near_to_far.rchunks(NUM_SUB_VECTORS).flatten().copied().collect();
         let queries = [query, plain_queries(rng, 1)].concat();
+        // Blocks that are near as a whole.
+        let stored = codes.chunks(NUM_SUB_VECTORS).step_by(n / 10).flat_map(|row| decoded(&centroids, row)).collect();
+        let mut rows: Vec<_> = codes.chunks(NUM_SUB_VECTORS).collect();
+        rows.sort_unstable();
         cases.extend([
+            Case::new(format!("{n} clustered codes, similar ones together"), centroids.clone(), rows.concat(), stored),
             Case::new(format!("{n} clustered codes"), centroids.clone(), codes, queries.clone()),
             Case::new(format!("{n} codes, near to far"), centroids.clone(), near_to_far, queries.clone()),
             Case::new(format!("{n} codes, far to near"), centroids, far_to_near, queries),

@@ -37,6 +37,8 @@ use crate::{
     Codebook, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
     blocks::BLOCK,
     byte_vector::ByteVector,
+    candidates::Candidates,
+    grouping::GROUPS,
     lut::FilterLut,
     memory::{HugeVec, Plain},
 };
@@ -97,8 +99,6 @@ pub const SUPER_BLOCK: usize = 4096;
 /// Bytes from one row of a super-block to the next: a cache line more than its codes, or else all rows of a block would be in
 /// the same set of a cache.
 const STRIDE: usize = SUPER_BLOCK + BLOCK;
-/// Groups of centroids of a sub-quantizer that the LUT tells apart.
-const GROUPS: usize = 64;
 /// Pairs of sub-quantizers, the unit in which a scan goes on.
 const PAIRS: usize = NUM_SUB_VECTORS / 2;
 
@@ -163,6 +163,13 @@ pub trait Layout: Plain {
 
     /// Asks for what [`distances`](Layout::distances) reads.
     fn prefetch_code(&self, lane: usize);
+
+    /// Drops candidates that a finer LUT rules out, if there is one.
+    ///
+    /// # Safety
+    /// As for [`plan`](Layout::plan).
+    #[inline(always)]
+    unsafe fn look_again<V: ByteVector>(&self, _lut: &FilterLut<GROUPS>, _candidates: &mut Candidates) {}
 
     /// The distances of some codes: the table entries summed over the sub-quantizers in order.
     fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N];

@@ -4,20 +4,16 @@
 //! codes that occur there: what is frequent gets groups of its own, what is rare is lumped together. A query makes its LUT of
 //! 64 entries into one of 16 for each super-block and sub-quantizer.
 
-use super::{GROUPS as FINE_GROUPS, Layout, LookUp, PAIRS, STRIDE, SUPER_BLOCK, descending};
+use super::{Layout, LookUp, PAIRS, STRIDE, SUPER_BLOCK, descending};
 use crate::{
-    Codebook, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
+    Codebook, DistanceTable, NUM_SUB_VECTORS,
     byte_vector::ByteVector,
-    grouping,
-    lut::FilterLut,
+    candidates::Candidates,
+    grouping::GROUPS,
+    lut::{FilterLut, LIMIT},
     memory::{Plain, prefetch},
+    merged::{Merged, NIBBLES, distances, fine_group, look_again},
 };
-
-/// Groups of a sub-quantizer: what a nibble can name.
-const GROUPS: usize = 16;
-/// Fine groups that one group can merge. More than the even share of four lets rare ones be lumped together; each costs a plan
-/// its look-ups, whether it is there or not.
-const MAX_MEMBERS: usize = 6;
 
 /// The codes of a super-block as nibbles, and whole.
 #[derive(Clone)]
@@ -25,8 +21,7 @@ const MAX_MEMBERS: usize = 6;
 pub struct Nibbles {
     /// `[pair][lane]`: the groups of sub-quantizers 2·pair (low nibble) and 2·pair + 1.
     lines: [[u8; STRIDE]; PAIRS],
-    /// `[m][place][group]`: the fine groups of each group; a smaller one repeats its last.
-    members: [[[u8; GROUPS]; MAX_MEMBERS]; NUM_SUB_VECTORS],
+    groups: Merged<NIBBLES>,
     /// `[lane][m]`
     rows: [[u8; NUM_SUB_VECTORS]; SUPER_BLOCK],
 }
@@ -39,7 +34,7 @@ unsafe impl Plain for Nibbles {}
 #[repr(C, align(64))]
 pub struct Plan {
     /// `[m][group]`, less each row's least entry.
-    lut: [[u8; GROUPS]; NUM_SUB_VECTORS],
+    lut: [[u8; NIBBLES]; NUM_SUB_VECTORS],
     order: [u8; PAIRS],
 }
 
@@ -81,32 +76,7 @@ impl Layout for Nibbles {
     fn fill(&mut self, codebook: &Codebook, rows: &[[u8; NUM_SUB_VECTORS]]) {
         self.rows[..rows.len()].copy_from_slice(rows);
         for m in 0..NUM_SUB_VECTORS {
-            let mut sums = [[0.0f64; SUB_VECTOR_DIM]; FINE_GROUPS];
-            let mut counts = [0.0; FINE_GROUPS];
-            for row in rows {
-                let centroid = &codebook.centroids(m)[usize::from(row[m])];
-                let fine = fine_group(row[m]);
-                counts[fine] += 1.0;
-                sums[fine].iter_mut().zip(centroid).for_each(|(sum, &c)| *sum += f64::from(c));
-            }
-            let present = (0..FINE_GROUPS).filter(|&fine| counts[fine] > 0.0).map(|fine| grouping::Weighted {
-                number: fine as u8,
-                weight: counts[fine],
-                point: sums[fine].map(|sum| sum / counts[fine]),
-            });
-            let groups = grouping::merge(present.collect(), GROUPS, MAX_MEMBERS);
-
-            let mut labels = [0u8; FINE_GROUPS];
-            for (group, members) in groups.iter().enumerate() {
-                members.iter().for_each(|member| labels[usize::from(member.number)] = group as u8);
-            }
-            for group in 0..GROUPS {
-                // A group that is not used repeats the first.
-                let members = groups.get(group).unwrap_or(&groups[0]);
-                for place in 0..MAX_MEMBERS {
-                    self.members[m][place][group] = members[place.min(members.len() - 1)].number;
-                }
-            }
+            let labels = self.groups.fit(codebook, rows, m);
             for (row, byte) in rows.iter().zip(&mut self.lines[m / 2]) {
                 *byte |= labels[fine_group(row[m])] << (4 * (m % 2));
             }
@@ -114,23 +84,12 @@ impl Layout for Nibbles {
     }
 
     #[inline(always)]
-    unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<FINE_GROUPS>) -> (Plan, [u8; NUM_SUB_VECTORS]) {
+    unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<GROUPS>) -> (Plan, [u8; NUM_SUB_VECTORS]) {
         let mut plan = Plan::default();
         let mut least = [0; NUM_SUB_VECTORS];
         for (m, least) in least.iter_mut().enumerate() {
-            let mut minima = [[0u8; GROUPS]; MAX_MEMBERS];
-            let members = self.members[m].as_flattened();
-            for start in (0..members.len()).step_by(V::LANES) {
-                // SAFETY: `members` and `minima` have the same whole number of vectors; a fine group is below 64.
-                unsafe {
-                    let entries = V::look_up_64(&lut.0[m], V::load(members.as_ptr().add(start)));
-                    entries.store(minima.as_flattened_mut().as_mut_ptr().add(start));
-                }
-            }
-            let mut row = minima[0];
-            for entries in &minima[1..] {
-                row.iter_mut().zip(entries).for_each(|(least, &entry)| *least = entry.min(*least));
-            }
+            // SAFETY: this function's contract.
+            let mut row = unsafe { self.groups.least::<V>(lut, m) };
             *least = row.iter().fold(255, |least, &entry| entry.min(least));
             row.iter_mut().for_each(|entry| *entry -= *least);
             plan.lut[m] = row;
@@ -148,7 +107,7 @@ impl Layout for Nibbles {
     }
 
     #[inline(always)]
-    unsafe fn pair<V: ByteVector>(&self, plan: &Plan, _: &FilterLut<FINE_GROUPS>, place: usize) -> Pair<'_, V> {
+    unsafe fn pair<V: ByteVector>(&self, plan: &Plan, _: &FilterLut<GROUPS>, place: usize) -> Pair<'_, V> {
         let line = plan.line(place);
         // SAFETY: this function's contract.
         let (low, high) = unsafe { (V::table(&plan.lut[2 * line]), V::table(&plan.lut[2 * line + 1])) };
@@ -157,8 +116,7 @@ impl Layout for Nibbles {
 
     #[inline(always)]
     fn prefetch_summary(&self) {
-        // A place of all groups is 16 bytes, four of them a cache line.
-        self.members.as_flattened().iter().step_by(4).for_each(prefetch);
+        self.groups.prefetch();
     }
 
     #[inline(always)]
@@ -167,17 +125,13 @@ impl Layout for Nibbles {
     }
 
     #[inline(always)]
-    fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N] {
-        let mut sums = [0.0; N];
-        for (m, entries) in table.iter().enumerate() {
-            for (sum, lane) in sums.iter_mut().zip(lanes) {
-                *sum += entries[usize::from(self.rows[lane % SUPER_BLOCK][m])];
-            }
-        }
-        sums
+    unsafe fn look_again<V: ByteVector>(&self, lut: &FilterLut<GROUPS>, candidates: &mut Candidates) {
+        // SAFETY: this function's contract.
+        unsafe { look_again::<V>(&self.rows, lut, LIMIT, candidates) }
     }
-}
 
-fn fine_group(code: u8) -> usize {
-    usize::from(code) % FINE_GROUPS
+    #[inline(always)]
+    fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N] {
+        distances(&self.rows, table, lanes.map(|lane| lane % SUPER_BLOCK))
+    }
 }

@@ -1,12 +1,12 @@
 //! Preparation: the order of the codes.
 
-use super::{GROUPS, Layout, Moments, OrderedCodes, SUPER_BLOCK};
+use super::{Layout, Moments, OrderedCodes, SUPER_BLOCK};
 use crate::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, blocks::BLOCK, grouping, memory::HugeVec};
 
 impl<L: Layout> OrderedCodes<L> {
     /// Orders row-major `codes` `[n][16]`. It takes one or two seconds for a million, on as many threads as there are.
     pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes<L> {
-        let grouped = codebook.grouped::<GROUPS>();
+        let grouped = codebook.grouped();
         let unordered = grouping::renumbered(codes, &grouped.labels);
         let codebook = grouped.codebook.clone();
 

@@ -251,7 +251,7 @@ impl<'a, L: Layout> Scan<'a, L> {
     /// Goes on with the super-blocks under way. Whether there still are any.
     #[inline(always)]
     unsafe fn go_on<V: ByteVector>(&mut self) -> bool {
-        self.score_candidates();
+        unsafe { self.score_candidates::<V>() };
         self.passes.swap(0, 1);
         // SAFETY: this function's contract.
         unsafe { self.next_pass::<V>() };
@@ -319,7 +319,7 @@ impl<'a, L: Layout> Scan<'a, L> {
                 self.codes.super_blocks[at].prefetch_code(lane as usize);
             }
             if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
-                self.score_candidates();
+                unsafe { self.score_candidates::<V>() };
             }
         }
         // The nearest super-blocks say little about the others.
@@ -331,9 +331,11 @@ impl<'a, L: Layout> Scan<'a, L> {
     }
 
     #[inline(always)]
-    fn score_candidates(&mut self) {
-        let Scan { codes, table, candidates, candidates_at: at, first_threshold, top, .. } = self;
+    unsafe fn score_candidates<V: ByteVector>(&mut self) {
+        let Scan { codes, table, candidates, candidates_at: at, first_threshold, top, lut, .. } = self;
         if !candidates.places().is_empty() {
+            // SAFETY: this function's contract.
+            unsafe { codes.super_blocks[*at].look_again::<V>(lut, candidates) };
             score(&codes.super_blocks[*at], table, candidates, |lane, distance| {
                 // Checked here so that only few ids are read.
                 if distance <= top.threshold() && distance <= *first_threshold {
