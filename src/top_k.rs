@@ -110,19 +110,19 @@ impl TopKHeap {
     }
 
     fn sift_down(&mut self, mut at: usize) {
-        loop {
-            let mut worst = at;
-            for child in [2 * at + 1, 2 * at + 2] {
-                if child < self.keys.len() && self.keys[worst] < self.keys[child] {
-                    worst = child;
-                }
+        let keys = &mut self.keys[..];
+        let Some(&key) = keys.get(at) else { return };
+        while 2 * at + 1 < keys.len() {
+            let (left, right) = (2 * at + 1, (2 * at + 2).min(keys.len() - 1));
+            // Not a branch: which of the two is larger can't be predicted.
+            let child = left + usize::from(keys[left] < keys[right]);
+            if keys[child] <= key {
+                break;
             }
-            if worst == at {
-                return;
-            }
-            self.keys.swap(at, worst);
-            at = worst;
+            keys[at] = keys[child];
+            at = child;
         }
+        keys[at] = key;
     }
 
     /// The kept `(id, distance)`, nearest first.
