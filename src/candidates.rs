@@ -54,18 +54,18 @@ impl Candidates {
         self.count = count;
     }
 
-    /// Replaces those from `start` on, `lanes` of them, by the ones whose bit is set in `near`, put at `count`.
+    /// Keeps those whose bit is set: `near` has a word for each `lanes` of them.
     #[inline(always)]
-    pub fn keep(&mut self, start: usize, count: usize, mut near: u64) -> usize {
-        let mut count = count;
-        while near != 0 {
-            self.places[count] = self.places[start + near.trailing_zeros() as usize];
-            count += 1;
-            near &= near - 1;
+    pub fn keep(&mut self, near: &[u64], lanes: usize) {
+        let mut count = 0;
+        for (group, &near) in near.iter().enumerate() {
+            let mut near = near;
+            while near != 0 {
+                self.places[count] = self.places[group * lanes + near.trailing_zeros() as usize];
+                count += 1;
+                near &= near - 1;
+            }
         }
-        count
-    }
-    pub fn truncate(&mut self, count: usize) {
         self.count = count;
     }
 

@@ -1,9 +1,10 @@
 //! The exact filter: byte sums decide what may be near, f32 sums decide what is.
 //!
 //! A kernel sums [`FilterLut`] entries over a stretch of blocks and writes down those that hold a lane below 255, without a
-//! branch that depends on the codes. When there are many, their lanes are scored with the f32 table, several at a time, from the
-//! same blocks, which are in L2 by then. (Scoring at once, from L1, took longer: a few mispredicted branches a stretch, and the
-//! stream of codes stood still meanwhile.) As the threshold falls the LUT follows, so that the filter tightens.
+//! branch that depends on the codes. When there are many, their lanes are scored with the f32 table, several at a time: from the
+//! same blocks, which are in L2 by then ([`ByBlocks`]), or as another [`Criterion`] has it. (Scoring at once, from L1, took
+//! longer: a few mispredicted branches a stretch, and the stream of codes stood still meanwhile.) As the threshold falls the
+//! LUT follows, so that the filter tightens.
 
 use std::{hint::black_box, mem::MaybeUninit, ops::Range};
 

@@ -113,26 +113,22 @@ pub fn fine_group(code: u8) -> usize {
 pub unsafe fn look_again<V: ByteVector>(rows: &[Row], lut: &FilterLut<GROUPS>, limit: u8, candidates: &mut Candidates) {
     /// Fewer are scored in no more time.
     const WORTH_IT: usize = 4;
-    let all = candidates.places().len();
-    if all < WORTH_IT {
+    if candidates.places().len() < WORTH_IT {
         return;
     }
-    let mut kept = 0;
-    for start in (0..all).step_by(V::LANES) {
-        let places = &candidates.places()[start..all.min(start + V::LANES)];
-        let lanes = lanes(places.len());
+    let mut near = [0; MAX_CANDIDATES / 16];
+    for (places, near) in candidates.places().chunks(V::LANES).zip(&mut near) {
         // SAFETY: this function's contract.
-        let near = unsafe {
+        unsafe {
             let columns = columns::<V>(rows, places);
             let mut sum = V::splat(LIMIT - limit);
             for (entries, codes) in lut.0.iter().zip(columns) {
                 sum = sum.add_saturating(V::look_up_64(entries, codes));
             }
-            sum.below_255()
-        };
-        kept = candidates.keep(start, kept, near & lanes);
+            *near = sum.below_255() & lanes(places.len());
+        }
     }
-    candidates.truncate(kept);
+    candidates.keep(&near, V::LANES);
 }
 
 /// The distances of some rows: the table entries summed over the sub-quantizers in order.

@@ -1,9 +1,10 @@
 //! A 4-bit exact filter over half the bytes: 32 look-ups a shuffle in 16-entry tables of group minima.
 //!
-//! `vpshufb` looks up 16 entries, so the centroids are renumbered until the low nibble of a code names a group of 16
-//! similar ones, and the LUT holds each group's smallest entry. The sum is a lower bound of the distance: what it rules out
-//! is out, the rest is scored in f32 (PQ Fast Scan, André et al., VLDB 2015). Only the nibbles are read for every code, two
-//! sub-quantizers in a byte; the whole codes lie apart, for the one or two in a hundred that pass.
+//! `vpshufb` looks up 16 entries, so each sub-quantizer's 64 groups of similar centroids are merged into 16 that suit the list, and
+//! the LUT holds each one's smallest entry: a lower bound, exact once candidates are scored (PQ Fast Scan, André et al., VLDB
+//! 2015). Only these labels are read for every code, two in a byte. The whole codes lie apart; what passes, one code in fifty at
+//! a million, is looked up there in the 64 groups, 32 candidates at a time, and one in twenty of those is scored
+//! ([`merged`](crate::merged)).
 //!
 //! Two rows of 32 codes: load, two ands, shift, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), two saturating adds;
 //! with the LUT's loads 2.3 instructions a code. On Intel reading 8 MB a million codes from L3 takes longer than that.

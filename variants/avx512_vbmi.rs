@@ -38,7 +38,7 @@ mod kernel {
     use crate::{
         Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
         byte_vector::{Avx512, columns},
-        candidates::Candidates,
+        candidates::{Candidates, MAX_CANDIDATES},
         blocks::{BLOCK, Block, BlockedCodes, lanes},
         filter::Near,
         leading::Leading,
@@ -143,23 +143,20 @@ mod kernel {
     ) {
         /// Fewer are scored in no more time.
         const WORTH_IT: usize = 8;
-        let all = candidates.places().len();
-        if all < WORTH_IT {
+        if candidates.places().len() < WORTH_IT {
             return;
         }
-        let mut kept = 0;
-        for start in (0..all).step_by(BLOCK) {
-            let places = &candidates.places()[start..all.min(start + BLOCK)];
+        let mut near = [0; MAX_CANDIDATES / BLOCK];
+        for (places, near) in candidates.places().chunks(BLOCK).zip(&mut near) {
             // SAFETY: this function is compiled for the very features.
             let columns = unsafe { columns::<Avx512>(rows, places) };
             let mut sum = _mm512_setzero_si512();
             for (m, entries) in order.into_iter().zip(&lut.0) {
                 sum = _mm512_adds_epu8(sum, look_up(entries, columns[m % NUM_SUB_VECTORS].0));
             }
-            let near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1)) & lanes(places.len());
-            kept = candidates.keep(start, kept, near);
+            *near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1)) & lanes(places.len());
         }
-        candidates.truncate(kept);
+        candidates.keep(&near, BLOCK);
     }
 
     /// The index for `vpermi2b` that takes some codes of 8 rows, those of one sub-quantizer side by side.

@@ -24,7 +24,7 @@ register! {
     requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 75,
-    rank_below: (60_000, 85),
+    rank_below: (90_000, 85),
     prepare: kernel::prepare,
 }
 

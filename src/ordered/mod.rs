@@ -11,8 +11,9 @@
 //! super-block, the least entries of the groups that occur are taken off the LUT: their sum is a bound of all the codes, which
 //! alone rules a seventh of the super-blocks out. The pairs of sub-quantizers come in the order of what they are expected to
 //! add, from the super-block's mean and variance. Two pairs are summed for all blocks, then two more, again and again, for the
-//! blocks that still have a lane below 255. The lanes that are left at the end are scored in f32. Everything that is ruled out
-//! is ruled out by a lower bound ([`lut`](crate::lut)), so the answer is exact.
+//! blocks that still have a lane below 255. The lanes that are left at the end are looked up once more, in the LUT of the 64
+//! groups, where 16 were summed, and scored in f32. Everything that is ruled out is ruled out by a lower bound
+//! ([`lut`](crate::lut)), so the answer is exact.
 //!
 //! **Latency.** What is left to read after the first pairs is scattered, so it is prefetched: the codes of a step for all
 //! blocks before the step, the next super-block's first codes meanwhile, and a candidate's row as soon as it is one.
