@@ -6,7 +6,7 @@
 //! longer: a few mispredicted branches a stretch, and the stream of codes stood still meanwhile.) As the threshold falls the
 //! LUT follows, so that the filter tightens.
 
-use std::{hint::black_box, mem::MaybeUninit, ops::Range};
+use std::{mem::MaybeUninit, ops::Range};
 
 use crate::{
     Codebook, DIM, DistanceTable, TopKHeap,
@@ -79,6 +79,15 @@ impl LaneSums {
     unsafe fn up_to<V: ByteVector>(&self, limit: u8) -> u64 {
         // SAFETY: this function's contract.
         unsafe { lanes_up_to::<V>(&self.0, limit) }
+    }
+
+    /// Makes them more than any limit in some `lanes`, a bit for each.
+    #[inline(always)]
+    fn rule_out(&mut self, mut lanes: u64) {
+        while lanes != 0 {
+            self.0[lanes.trailing_zeros() as usize] = u8::MAX;
+            lanes &= lanes - 1;
+        }
     }
 }
 
@@ -184,52 +193,44 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums[..full], k) }) else { return 0 };
 
         let mut nearest = TopKHeap::with_k(k);
-        let mut scored = 0;
-        let mut rest = &sums[..];
+        let (mut at, mut scored) = (0, 0);
         self.near.next = 0;
         // Where many are equal, some of them will do.
-        while !rest.is_empty() && scored <= 8 * k {
-            let (some, others) = rest.split_at(rest.len().min(STRETCH));
-            for sums in some {
+        while at < sums.len() && scored <= 8 * k {
+            let end = sums.len().min(at + STRETCH);
+            for sums in &sums[at..end] {
                 // SAFETY: as above.
                 self.near.push(unsafe { sums.up_to::<V>(smallest) });
             }
-            rest = others;
-            if self.near.is_full() || rest.is_empty() {
+            at = end;
+            if self.near.is_full() || at == sums.len() {
+                for &(block, lanes) in self.near.hits() {
+                    sums[block].rule_out(lanes);
+                }
                 // SAFETY: as above.
                 scored += unsafe { self.score_hits::<V>(None, false, &mut nearest) };
             }
         }
         self.bound = nearest.threshold();
-        // Codes up to that sum have been scored.
-        let mut done = None;
         let quantized_for = if self.bound > guess { self.bound } else { guess };
         if self.bound > guess {
             // SAFETY: as above.
             unsafe { self.criterion.quantize::<V>(self.bound) };
             write_sums(self.criterion.lut(), blocks, &mut sums);
-        } else if rest.is_empty() {
-            done = Some(smallest);
+        } else {
             nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
         }
         self.near.next = 0;
         let mut limit = self.criterion.limit(self.bound, quantized_for);
-        let mut rest = &sums[..];
-        while !rest.is_empty() {
-            let (some, others) = rest.split_at(rest.len().min(STRETCH));
-            for sums in some {
+        let mut at = 0;
+        while at < sums.len() {
+            let end = sums.len().min(at + STRETCH);
+            for sums in &sums[at..end] {
                 // SAFETY: as above.
-                let mut lanes = unsafe { sums.up_to::<V>(limit) };
-                if let Some(done) = done {
-                    // SAFETY: as above.
-                    let done = unsafe { sums.up_to::<V>(done) };
-                    // Or else LLVM undoes both masks and works on 64 single bits.
-                    lanes &= !black_box(done);
-                }
-                self.near.push(lanes);
+                self.near.push(unsafe { sums.up_to::<V>(limit) });
             }
-            rest = others;
-            if self.near.is_full() || rest.is_empty() {
+            at = end;
+            if self.near.is_full() || at == sums.len() {
                 // SAFETY: as above.
                 unsafe { self.score_hits::<V>(Some(limit), false, top) };
                 limit = self.criterion.limit(self.bound, quantized_for);
