@@ -102,11 +102,11 @@ mod x86_64 {
 
     /// 16 bytes, with SSSE3.
     #[derive(Clone, Copy)]
-    pub struct Ssse3(__m128i);
+    pub struct Ssse3(pub __m128i);
 
     /// 32 bytes, with AVX2.
     #[derive(Clone, Copy)]
-    pub struct Avx2(__m256i);
+    pub struct Avx2(pub __m256i);
 
     /// 64 bytes, with AVX-512 BW and VBMI.
     #[derive(Clone, Copy)]

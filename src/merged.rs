@@ -20,6 +20,71 @@ use crate::{
     table::distance,
 };
 
+/// The kernel of a variant, around its function `sums(&FilterLut<$groups>, &$block) -> [$vector; _]`, a block's saturating sums:
+/// `$block` is how the labels are stored, `$features` is what `$vector` needs.
+macro_rules! merged_kernel {
+    ($block:ident, $groups:ident, $vector:ident, $features:literal) => {
+        #[derive(Clone)]
+        struct Kernel($crate::merged::MergedCodes<$block, $groups>);
+
+        pub fn prepare(
+            codebook: &$crate::Codebook,
+            codes: &[u8],
+        ) -> Result<Box<dyn $crate::registry::Scan>, $crate::Error> {
+            Ok(Box::new(Kernel($crate::merged::MergedCodes::new(codebook, codes))))
+        }
+
+        impl $crate::registry::Scan for Kernel {
+            fn scan(&self, query: &[f32; $crate::DIM], top: &mut $crate::TopKHeap) {
+                // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
+                unsafe { scan(&self.0, query, top) }
+            }
+
+            fn memory_bytes(&self) -> usize {
+                self.0.memory_bytes()
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn scan(
+            codes: &$crate::merged::MergedCodes<$block, $groups>,
+            query: &[f32; $crate::DIM],
+            top: &mut $crate::TopKHeap,
+        ) {
+            let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+            // SAFETY: this function is compiled for the very features.
+            unsafe { codes.scan::<$vector>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
+        }
+
+        #[target_feature(enable = $features)]
+        fn find_near(lut: &$crate::lut::FilterLut<$groups>, blocks: &[$block], near: &mut $crate::filter::Near) {
+            for block in blocks {
+                let mut lanes = 0;
+                for (part, sums) in sums(lut, block).into_iter().enumerate() {
+                    // SAFETY: this function is compiled for the very features.
+                    lanes |= unsafe { $crate::byte_vector::ByteVector::below_255(sums) }
+                        << (part * <$vector as $crate::byte_vector::ByteVector>::LANES);
+                }
+                near.push(lanes);
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn write_sums(lut: &$crate::lut::FilterLut<$groups>, blocks: &[$block], out: &mut [$crate::filter::LaneSums]) {
+            for (block, out) in blocks.iter().zip(out) {
+                for (sums, out) in sums(lut, block)
+                    .into_iter()
+                    .zip(out.0.as_chunks_mut::<{ <$vector as $crate::byte_vector::ByteVector>::LANES }>().0)
+                {
+                    // SAFETY: the chunk has the vector's bytes; this function is compiled for the very features.
+                    unsafe { $crate::byte_vector::ByteVector::store(sums, out.as_mut_ptr()) };
+                }
+            }
+        }
+    };
+}
+pub(crate) use merged_kernel;
+
 /// Groups that a nibble can name.
 pub const NIBBLES: usize = 16;
 /// Bytes that name the members of all groups of a sub-quantizer: half as many again as there are fine groups, so that rare ones

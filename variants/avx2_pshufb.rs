@@ -28,65 +28,17 @@ mod kernel {
     use std::arch::x86_64::*;
 
     use crate::{
-        Codebook, DIM, Error, TopKHeap,
         blocks::BLOCK,
         byte_vector::Avx2,
-        filter::{LaneSums, Near},
         lut::FilterLut,
-        merged::{MergedCodes, NIBBLES, NibbleBlock},
-        registry::Scan,
+        merged::{NIBBLES, NibbleBlock, merged_kernel},
     };
 
-    type Codes = MergedCodes<NibbleBlock, NIBBLES>;
-
-    #[derive(Clone)]
-    struct Avx2Pshufb(Codes);
-
-    pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Avx2Pshufb(Codes::new(codebook, codes))))
-    }
-
-    impl Scan for Avx2Pshufb {
-        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            // SAFETY: the registry prepares this variant only where the CPU has AVX2.
-            unsafe { scan(&self.0, query, top) }
-        }
-
-        fn memory_bytes(&self) -> usize {
-            self.0.memory_bytes()
-        }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn scan(codes: &Codes, query: &[f32; DIM], top: &mut TopKHeap) {
-        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        // SAFETY: this function is compiled for the very features.
-        unsafe { codes.scan::<Avx2>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn find_near(lut: &FilterLut<NIBBLES>, blocks: &[NibbleBlock], near: &mut Near) {
-        let ones = _mm256_set1_epi8(-1);
-        for block in blocks {
-            let [a, b] = sums(lut, block);
-            let far = |sums| _mm256_movemask_epi8(_mm256_cmpeq_epi8(sums, ones)) as u32 as u64;
-            near.push(!(far(a) | far(b) << 32));
-        }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn write_sums(lut: &FilterLut<NIBBLES>, blocks: &[NibbleBlock], out: &mut [LaneSums]) {
-        for (block, out) in blocks.iter().zip(out) {
-            for (sums, out) in sums(lut, block).into_iter().zip(out.0.as_chunks_mut::<32>().0) {
-                // SAFETY: the chunk has the 32 bytes.
-                unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), sums) };
-            }
-        }
-    }
+    merged_kernel!(NibbleBlock, NIBBLES, Avx2, "avx2,bmi1,popcnt");
 
     /// The saturating sums of a block's 64 lanes.
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn sums(lut: &FilterLut<NIBBLES>, block: &NibbleBlock) -> [__m256i; BLOCK / 32] {
+    fn sums(lut: &FilterLut<NIBBLES>, block: &NibbleBlock) -> [Avx2; BLOCK / 32] {
         let nibble = _mm256_set1_epi8(0x0f);
         let mut sums = [_mm256_setzero_si256(); BLOCK / 32];
         for (row, entries) in block.0.iter().zip(lut.0.as_chunks::<2>().0) {
@@ -102,6 +54,6 @@ mod kernel {
                 *sum = _mm256_adds_epu8(*sum, _mm256_shuffle_epi8(odd, high));
             }
         }
-        sums
+        sums.map(Avx2)
     }
 }

@@ -29,66 +29,19 @@ mod kernel {
     use std::arch::x86_64::*;
 
     use crate::{
-        Codebook, DIM, Error, TopKHeap,
         blocks::BLOCK,
         byte_vector::Avx2,
-        filter::{LaneSums, Near},
         lut::FilterLut,
-        merged::{FiveBitBlock, MergedCodes},
-        registry::Scan,
+        merged::{FiveBitBlock, merged_kernel},
     };
 
     const GROUPS: usize = 32;
-    type Codes = MergedCodes<FiveBitBlock, GROUPS>;
 
-    #[derive(Clone)]
-    struct Avx2Pshufb2(Codes);
-
-    pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Avx2Pshufb2(Codes::new(codebook, codes))))
-    }
-
-    impl Scan for Avx2Pshufb2 {
-        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
-            unsafe { scan(&self.0, query, top) }
-        }
-
-        fn memory_bytes(&self) -> usize {
-            self.0.memory_bytes()
-        }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn scan(codes: &Codes, query: &[f32; DIM], top: &mut TopKHeap) {
-        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        // SAFETY: this function is compiled for the very features.
-        unsafe { codes.scan::<Avx2>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn find_near(lut: &FilterLut<GROUPS>, blocks: &[FiveBitBlock], near: &mut Near) {
-        let ones = _mm256_set1_epi8(-1);
-        for block in blocks {
-            let [a, b] = sums(lut, block);
-            let far = |sums| _mm256_movemask_epi8(_mm256_cmpeq_epi8(sums, ones)) as u32 as u64;
-            near.push(!(far(a) | far(b) << 32));
-        }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[FiveBitBlock], out: &mut [LaneSums]) {
-        for (block, out) in blocks.iter().zip(out) {
-            for (sums, out) in sums(lut, block).into_iter().zip(out.0.as_chunks_mut::<32>().0) {
-                // SAFETY: the chunk has the 32 bytes.
-                unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), sums) };
-            }
-        }
-    }
+    merged_kernel!(FiveBitBlock, GROUPS, Avx2, "avx2,bmi1,popcnt");
 
     /// The saturating sums of a block's 64 lanes.
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn sums(lut: &FilterLut<GROUPS>, block: &FiveBitBlock) -> [__m256i; BLOCK / 32] {
+    fn sums(lut: &FilterLut<GROUPS>, block: &FiveBitBlock) -> [Avx2; BLOCK / 32] {
         let top = _mm256_set1_epi8(i8::MIN);
         let mut sums = [_mm256_setzero_si256(); BLOCK / 32];
         // Four rows a turn, for which LLVM makes no loop.
@@ -109,6 +62,6 @@ mod kernel {
                 }
             }
         }
-        sums
+        sums.map(Avx2)
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! A row of 64 codes: four `ldp`, then four times `and`, `tbl`, `uqadd`, and a quarter of the loop around four rows: 17
 //! instructions, 4.25 a code. Executed under emulation for a whole query over real codes, table and scoring included: 5.1 a
-//! code at a million codes, 5.9 at 200,000; `scalar` 56, so 1/11 and 1/9.6 of it.
+//! code at a million codes, 5.7 at 200,000; `scalar` 56, so 1/11 and 1/9.8 of it.
 //!
 //! `tbl` limits it: by LLVM's scheduling models a row takes 12 cycles on Neoverse N1 and 6 on V1. On two registers, 5 bits,
 //! it would take 7 and 4.5, but let nearly five times as many candidates through. It loses where 6 bits can't tell codes

@@ -25,65 +25,17 @@ mod kernel {
     use std::arch::x86_64::*;
 
     use crate::{
-        Codebook, DIM, Error, TopKHeap,
         blocks::BLOCK,
         byte_vector::Ssse3,
-        filter::{LaneSums, Near},
         lut::FilterLut,
-        merged::{MergedCodes, NIBBLES, NibbleBlock},
-        registry::Scan,
+        merged::{NIBBLES, NibbleBlock, merged_kernel},
     };
 
-    type Codes = MergedCodes<NibbleBlock, NIBBLES>;
-
-    #[derive(Clone)]
-    struct Ssse3Pshufb(Codes);
-
-    pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Ssse3Pshufb(Codes::new(codebook, codes))))
-    }
-
-    impl Scan for Ssse3Pshufb {
-        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            // SAFETY: the registry prepares this variant only where the CPU has SSSE3.
-            unsafe { scan(&self.0, query, top) }
-        }
-
-        fn memory_bytes(&self) -> usize {
-            self.0.memory_bytes()
-        }
-    }
-
-    #[target_feature(enable = "ssse3")]
-    fn scan(codes: &Codes, query: &[f32; DIM], top: &mut TopKHeap) {
-        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        // SAFETY: this function is compiled for the very features.
-        unsafe { codes.scan::<Ssse3>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
-    }
-
-    #[target_feature(enable = "ssse3")]
-    fn find_near(lut: &FilterLut<NIBBLES>, blocks: &[NibbleBlock], near: &mut Near) {
-        let ones = _mm_set1_epi8(-1);
-        for block in blocks {
-            let [a, b, c, d] = sums(lut, block);
-            let far = |sums| _mm_movemask_epi8(_mm_cmpeq_epi8(sums, ones)) as u64;
-            near.push(!(far(a) | far(b) << 16 | far(c) << 32 | far(d) << 48));
-        }
-    }
-
-    #[target_feature(enable = "ssse3")]
-    fn write_sums(lut: &FilterLut<NIBBLES>, blocks: &[NibbleBlock], out: &mut [LaneSums]) {
-        for (block, out) in blocks.iter().zip(out) {
-            for (sums, out) in sums(lut, block).into_iter().zip(out.0.as_chunks_mut::<16>().0) {
-                // SAFETY: the chunk has the 16 bytes.
-                unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
-            }
-        }
-    }
+    merged_kernel!(NibbleBlock, NIBBLES, Ssse3, "ssse3");
 
     /// The saturating sums of a block's 64 lanes.
     #[target_feature(enable = "ssse3")]
-    fn sums(lut: &FilterLut<NIBBLES>, block: &NibbleBlock) -> [__m128i; BLOCK / 16] {
+    fn sums(lut: &FilterLut<NIBBLES>, block: &NibbleBlock) -> [Ssse3; BLOCK / 16] {
         let nibble = _mm_set1_epi8(0x0f);
         let mut sums = [_mm_setzero_si128(); BLOCK / 16];
         for (row, entries) in block.0.iter().zip(lut.0.as_chunks::<2>().0) {
@@ -98,6 +50,6 @@ mod kernel {
                 *sum = _mm_adds_epu8(*sum, _mm_shuffle_epi8(odd, high));
             }
         }
-        sums
+        sums.map(Ssse3)
     }
 }
