@@ -1,15 +1,16 @@
-//! A 5-bit exact filter over whole codes: two byte shuffles look up 32 codes in a table of 32 group minima.
+//! A 5-bit exact filter for short lists: two byte shuffles look up 32 codes in a table of 32 group minima.
 //!
-//! The centroids are renumbered until the low five bits of a code name a group of eight similar ones, and the LUT holds each
-//! group's smallest entry: a lower bound, exact once candidates are scored (PQ Fast Scan, André et al., VLDB 2015). It is made
-//! for short lists. There the threshold is high and four bits let one code in ten pass; five let a third of those pass, for one
-//! shuffle and a blend more. The first blocks are scanned in two passes ([`filter`](crate::filter)).
+//! Each sub-quantizer's 64 groups of similar centroids are merged into 32 that suit the list, and the LUT holds each one's
+//! smallest entry: a lower bound, exact once candidates are scored (PQ Fast Scan, André et al., VLDB 2015). In short lists the
+//! threshold is high, and four bits let one code in ten pass; five let a third of those pass, for twice the shuffles.
+//! The first blocks are scanned in two passes ([`filter`](crate::filter)), and what passes is looked up from the whole codes,
+//! which lie beside the labels, in the 64 groups before it is scored ([`merged`](crate::merged)).
 //!
-//! A row of 32 codes: load, and, shift, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), blend (2 micro-operations on
-//! Intel), saturating add. Measured on Zen 4: 2.7 times as fast as `scalar` at 1,000 codes, 3.5 at 4,000, 4.9 at 16,000, where
-//! a third of the time goes into summing and as much into candidates. With 6 bits, four shuffles and three blends, it is an
-//! eighth faster at 1,000 codes and a tenth slower at 16,000. From some 45,000 codes on it loses to `avx2-ordered`, which looks at
-//! few of them.
+//! A row of 32 codes: load, xor, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), or, saturating add: a label's fifth bit is
+//! its byte's top one, which makes each shuffle give zero where the other one's entry is meant. Measured on Zen 4: 2.8 times as fast as
+//! `scalar` at 1,000 codes, 3.9 at 4,000, 5.8 at 16,000, where
+//! a third of the time goes into summing and nearly half into candidates. From some 55,000 codes on it loses to `avx2-ordered`,
+//! which looks at few of them.
 
 use crate::{register, registry::Fidelity};
 

@@ -3,7 +3,7 @@
 //! A row of 64 codes: load, `vpermb` (port 5 on Intel, 1/cycle; 1/cycle on Zen 4, 2 on Zen 5), saturating add. What a
 //! super-block adds at least is a masked minimum of 64 entries for each of 16 rows. With what it skips, reading is no longer
 //! all that limits it: in batches of 16, whose queries share every line, each takes as long as alone. It loses on lists below
-//! about 60,000 codes, where its order has little to skip and its set-up shows; there `avx512-vpermb` is faster.
+//! about 90,000 codes, where its order has little to skip and its set-up shows; there `avx512-vpermb` is faster.
 
 use crate::{ordered::ordered_kernel, register, registry::Fidelity};
 

@@ -9,11 +9,11 @@
 //! in 16 registers. Expected: 20 cycles a block of 64 codes, so that one query over a list beyond the caches takes the time of
 //! reading it, and only a batch, which shares the reading, shows the computing. Measured at 1M: 0.58 ns a code on an Intel Xeon
 //! (2 MB of L2), as long as just reading, in batches of 16 0.18 to 0.24 ns; on Zen 4, which reads three times as fast, 0.24 to
-//! 0.28 ns, 1.35 times reading, and 0.22 ns in batches: the loop alone takes 0.1 ns from L1 and 0.18 from the third cache, what
+//! 0.28 ns, 1.3 times reading, and 0.21 ns in batches: the loop alone takes 0.1 ns from L1 and 0.18 from the third cache, what
 //! is left is the first threshold and a thousand candidates.
 //!
 //! It is the best one for short lists, where the distance table, the first threshold and a few hundred candidates take most of
-//! the time. From about 60,000 codes on it loses to those that skip codes.
+//! the time. From about 90,000 codes on it loses to those that skip codes.
 
 use crate::{register, registry::Fidelity};
 
