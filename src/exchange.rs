@@ -7,7 +7,18 @@
 
 use std::array;
 
-use crate::{SUB_VECTOR_DIM, grouping::Weighted};
+use crate::SUB_VECTOR_DIM;
+
+/// A point of a sub-space with its number and how much it counts.
+#[derive(Clone, Debug)]
+pub struct Weighted {
+    /// Number of the centroid or group.
+    pub number: u8,
+    /// How often it occurs.
+    pub weight: f64,
+    /// Where it is.
+    pub point: [f64; SUB_VECTOR_DIM],
+}
 
 /// A point of a sub-space.
 type Point = [f32; SUB_VECTOR_DIM];

@@ -53,9 +53,11 @@ impl Near {
         self.count += usize::from(lanes != 0);
     }
 
-    /// Whether the next stretch may be too much.
+    /// Whether the next stretch may be too much, or the last block passes whole: such blocks are best scored while they are in
+    /// the first cache.
+    #[inline(always)]
     fn is_full(&self) -> bool {
-        self.count > MAX_HITS - STRETCH
+        self.count > MAX_HITS - STRETCH || self.hits().last().is_some_and(|&(_, lanes)| lanes == u64::MAX)
     }
 
     /// The blocks with a lane that may be near, and those lanes.

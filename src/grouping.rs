@@ -4,7 +4,10 @@
 //! entry of the group bounds the code's entry from below, tightly: a LUT of 64, 32 or 16 entries can stand in for one
 //! of 256. The idea is PQ Fast Scan's optimized assignment of centroid indexes (André, Kermarrec, Le Scouarnec, VLDB 2015).
 
-use crate::{Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, exchange::exchange};
+use crate::{
+    Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
+    exchange::{Weighted, exchange},
+};
 
 /// Groups of a sub-quantizer: what six bits can name.
 pub const GROUPS: usize = 64;
@@ -46,17 +49,6 @@ pub fn inverse(order: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Box<[[u8; NUM_
 pub fn renumbered(codes: &[u8], labels: &[[u8; NUM_CENTROIDS]; NUM_SUB_VECTORS]) -> Vec<[u8; NUM_SUB_VECTORS]> {
     let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
     rows.iter().map(|row| std::array::from_fn(|m| labels[m][usize::from(row[m])])).collect()
-}
-
-/// A point of a sub-space with its number and how much it counts.
-#[derive(Clone, Debug)]
-pub struct Weighted {
-    /// Number of the centroid or group.
-    pub number: u8,
-    /// How often it occurs.
-    pub weight: f64,
-    /// Where it is.
-    pub point: [f64; SUB_VECTOR_DIM],
 }
 
 fn bisect(members: &mut [Weighted]) {

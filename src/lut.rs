@@ -251,15 +251,11 @@ impl<const G: usize> FilterTable<G> {
     /// The smallest distance that there can be, and a `share` of what the average group adds to it.
     #[inline(always)]
     fn least_and(&self, share: f32) -> f32 {
-        let lanes = self
-            .minima
-            .0
-            .as_flattened()
-            .as_chunks::<16>()
-            .0
-            .iter()
-            .fold([0.0; 16], |sums: [f32; 16], minima| std::array::from_fn(|lane| sums[lane] + minima[lane]));
-        self.base as f32 + share * lanes.into_iter().sum::<f32>() / G as f32
+        let mut sums = self.minima.0[0];
+        for row in &self.minima.0[1..] {
+            sums.iter_mut().zip(row).for_each(|(sum, minimum)| *sum += minimum);
+        }
+        self.base as f32 + share * fold(&sums, |sum| sum, |a, b| a + b) / G as f32
     }
 
     /// What a code within `threshold` sums to at most, in a LUT that was quantized for a larger one.

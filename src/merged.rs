@@ -13,6 +13,7 @@ use crate::{
     blocks::{BLOCK, lanes},
     byte_vector::{ByteVector, columns},
     candidates::{Candidates, MAX_CANDIDATES},
+    exchange::Weighted,
     filter::{Criterion, Filter, FindNear, WriteSums},
     grouping::{self, GROUPS},
     lut::{FallingLut, FilterLut, FilterTable, LIMIT},
@@ -114,7 +115,7 @@ impl<const M: usize> Merged<M> {
             counts[fine] += 1.0;
             sums[fine].iter_mut().zip(centroid).for_each(|(sum, &c)| *sum += f64::from(c));
         }
-        let present = (0..GROUPS).filter(|&fine| counts[fine] > 0.0).map(|fine| grouping::Weighted {
+        let present = (0..GROUPS).filter(|&fine| counts[fine] > 0.0).map(|fine| Weighted {
             number: fine as u8,
             weight: counts[fine],
             point: sums[fine].map(|sum| sum / counts[fine]),

@@ -38,9 +38,9 @@ mod kernel {
 
     use crate::{
         Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
+        blocks::{BLOCK, Block, BlockedCodes, lanes},
         byte_vector::{Avx512, columns},
         candidates::{Candidates, MAX_CANDIDATES},
-        blocks::{BLOCK, Block, BlockedCodes, lanes},
         filter::Near,
         leading::Leading,
         lut::{FallingLut, FilterLut, FilterTable},
@@ -81,7 +81,9 @@ mod kernel {
         let bounds = FilterTable::<NUM_CENTROIDS>::new(table);
         // SAFETY: this function is compiled for the very features.
         unsafe {
-            codes.filter(table, &bounds).scan::<Avx512>(0..codes.blocks().len(), top, |lut, blocks, near| find_near(lut, blocks, near));
+            codes
+                .filter(table, &bounds)
+                .scan::<Avx512>(0..codes.blocks().len(), top, |lut, blocks, near| find_near(lut, blocks, near));
         }
     }
 

@@ -69,9 +69,7 @@ mod kernel {
     fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: this function is compiled for the very features.
-        unsafe {
-            codes.scan::<Avx512>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
-        }
+        unsafe { codes.scan::<Avx512>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
@@ -79,9 +77,7 @@ mod kernel {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: as above.
         unsafe {
-            codes.scan_batch::<Avx512>(queries, tops, write_sums, |lut, blocks, near| {
-                find_near(lut, blocks, near)
-            })
+            codes.scan_batch::<Avx512>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
         }
     }
 

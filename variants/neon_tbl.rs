@@ -72,10 +72,7 @@ mod kernel {
     fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
         // SAFETY: as above.
-        unsafe {
-            codes
-                .scan_batch::<Neon>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
-        }
+        unsafe { codes.scan_batch::<Neon>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
     #[target_feature(enable = "neon")]
