@@ -192,7 +192,12 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         let mut sums = vec![LaneSums([0; BLOCK]); blocks.len()];
         write_sums(self.criterion.lut(), blocks, &mut sums);
         // SAFETY: this function's contract.
-        let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums[..full], k) }) else { return 0 };
+        let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums[..full], k) }) else {
+            // The guess rules nothing out.
+            // SAFETY: as above.
+            unsafe { self.criterion.quantize::<V>(f32::INFINITY) };
+            return 0;
+        };
 
         let mut nearest = TopKHeap::with_k(k);
         let (mut at, mut scored) = (0, 0);
