@@ -4,7 +4,7 @@
 //! a LUT of these over all codes: of 16 a nibble is enough, so that it streams half of what reading the codes would
 //! ([`NibbleBlock`]); of 32 two byte shuffles look up a vector ([`FiveBitBlock`]). What it leaves is looked up from the whole
 //! codes, row-major, in the LUT of the fine groups, as many candidates at a time as a vector has bytes, and only what that
-//! leaves, about one in ten, is scored.
+//! leaves, one in four (of 32 groups) to one in twenty (of 16), is scored.
 
 use std::mem::MaybeUninit;
 
@@ -18,6 +18,7 @@ use crate::{
     grouping::{self, GROUPS},
     lut::{FallingLut, FilterLut, FilterTable, LIMIT},
     memory::{HugeVec, Plain, prefetch},
+    probe::Row,
     table::distance,
 };
 
@@ -91,9 +92,6 @@ pub const NIBBLES: usize = 16;
 /// Bytes that name the members of all groups of a sub-quantizer: half as many again as there are fine groups, so that rare ones
 /// can be lumped together. Each costs a query its look-ups, whether it is there or not.
 const MEMBERS: usize = GROUPS / 2 * 3;
-
-/// A row-major code.
-type Row = [u8; NUM_SUB_VECTORS];
 
 /// The fine groups of each of `M` groups, `[m][place][group]`; a group of fewer repeats its last.
 #[derive(Clone, Debug)]

@@ -251,6 +251,7 @@ impl<'a, L: Layout> Scan<'a, L> {
     /// Goes on with the super-blocks under way. Whether there still are any.
     #[inline(always)]
     unsafe fn go_on<V: ByteVector>(&mut self) -> bool {
+        // SAFETY: this function's contract.
         unsafe { self.score_candidates::<V>() };
         self.passes.swap(0, 1);
         // SAFETY: this function's contract.
@@ -319,6 +320,7 @@ impl<'a, L: Layout> Scan<'a, L> {
                 self.codes.super_blocks[at].prefetch_code(lane as usize);
             }
             if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                // SAFETY: as above.
                 unsafe { self.score_candidates::<V>() };
             }
         }
