@@ -24,6 +24,7 @@ use crate::{
 
 /// The kernel of a variant, around its function `sums(&FilterLut<$groups>, &$block) -> [$vector; _]`, a block's saturating sums:
 /// `$block` is how the labels are stored, `$features` is what `$vector` needs.
+#[cfg(target_arch = "x86_64")]
 macro_rules! merged_kernel {
     ($block:ident, $groups:ident, $vector:ident, $features:literal) => {
         #[derive(Clone)]
@@ -85,6 +86,7 @@ macro_rules! merged_kernel {
         }
     };
 }
+#[cfg(target_arch = "x86_64")]
 pub(crate) use merged_kernel;
 
 /// Groups that a nibble can name.
