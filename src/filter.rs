@@ -23,6 +23,10 @@ use crate::{
 pub trait FindNear<B, const G: usize>: Fn(&FilterLut<G>, &[B], &mut Near) {}
 impl<B, const G: usize, F: Fn(&FilterLut<G>, &[B], &mut Near)> FindNear<B, G> for F {}
 
+/// What a kernel does for several queries: the same for each of them, block by block, so that a block is loaded once for all.
+pub trait FindAllNear<B, const G: usize>: Fn(&[B], &mut [(&FilterLut<G>, &mut Near)]) {}
+impl<B, const G: usize, F: Fn(&[B], &mut [(&FilterLut<G>, &mut Near)])> FindAllNear<B, G> for F {}
+
 /// Blocks between two looks at the threshold: 16 KB, which leaves half of any L1 to what else a scan needs.
 pub const STRETCH: usize = 16;
 
@@ -269,7 +273,7 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         }
     }
 
-    /// Finds what may be near in at most [`STRETCH`] blocks, and scores it when it is enough or no `more` are to come.
+    /// Finds what may be near in at most [`STRETCH`] blocks, and takes it up.
     #[inline(always)]
     unsafe fn stretch<V: ByteVector>(
         &mut self,
@@ -278,14 +282,20 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         top: &mut TopKHeap,
         find_near: impl FindNear<B, G>,
     ) {
-        // The hardware goes on from there, and would begin late by itself.
-        self.blocks[blocks.end..].iter().take(STRETCH).step_by(PAGE / size_of::<B>()).for_each(prefetch);
+        ask_for(&self.blocks[blocks.end..]);
         self.near.next = blocks.start;
         // SAFETY: this function's contract.
         match unsafe { self.criterion.tighten::<V>(top.threshold()) } {
             Some(lut) => find_near(lut, &self.blocks[blocks], &mut self.near),
             None => blocks.for_each(|_| self.near.push(u64::MAX)),
         }
+        // SAFETY: this function's contract.
+        unsafe { self.take_up::<V>(more, top) };
+    }
+
+    /// Scores what has been found when it is enough or no `more` is to come.
+    #[inline(always)]
+    unsafe fn take_up<V: ByteVector>(&mut self, more: bool, top: &mut TopKHeap) {
         if !more || self.near.is_full() {
             // SAFETY: this function's contract.
             unsafe { self.score_hits::<V>(Some(LIMIT), more, top) };
@@ -309,6 +319,12 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         }
         count
     }
+}
+
+/// Asks for the next stretch: the hardware goes on from each page's first line, and would begin late by itself.
+#[inline(always)]
+fn ask_for<B>(next: &[B]) {
+    next.iter().take(STRETCH).step_by(PAGE / size_of::<B>()).for_each(prefetch);
 }
 
 /// A LUT of `G` groups; what it leaves is scored from its blocks.
@@ -389,14 +405,15 @@ impl<const G: usize> Criterion<G> for ByBlocks<'_, G> {
 }
 
 impl BlockedCodes {
-    /// One query's filter for the list. `bounds` are those of `table`.
+    /// One query's filter for the list. `bounds` are those of `table`, and `lut` lets everything pass.
     #[inline(always)]
     pub fn filter<'a, const G: usize>(
         &'a self,
         table: &'a DistanceTable,
         bounds: &'a FilterTable<G>,
+        lut: &'a mut FilterLut<G>,
     ) -> Filter<'a, Block, ByBlocks<'a, G>, G> {
-        let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds), Candidates::new());
+        let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds, lut), Candidates::new());
         Filter::new(blocks, self.num_vectors(), ByBlocks { lut, blocks, table, candidates })
     }
 }
@@ -434,8 +451,8 @@ impl GroupedCodes {
     ) {
         let mut table = MaybeUninit::uninit();
         let table = self.codebook.distance_table_in(query, &mut table);
-        let bounds = FilterTable::new(table);
-        let mut filter = self.codes.filter(table, &bounds);
+        let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
+        let mut filter = self.codes.filter(table, &bounds, &mut lut);
         // SAFETY: this function's contract.
         unsafe {
             let done = filter.scan_first::<V>(top, write_sums);
@@ -443,7 +460,7 @@ impl GroupedCodes {
         }
     }
 
-    /// [`scan`](GroupedCodes::scan) for several queries, stretch by stretch: each comes from memory once for all of them.
+    /// [`scan`](GroupedCodes::scan) for several queries: a stretch comes from memory once for all of them.
     ///
     /// # Safety
     /// As for [`scan`](GroupedCodes::scan).
@@ -454,24 +471,43 @@ impl GroupedCodes {
         tops: &mut [TopKHeap],
         write_sums: impl WriteSums<Block, GROUPS>,
         find_near: impl FindNear<Block, GROUPS>,
+        find_all_near: impl FindAllNear<Block, GROUPS>,
     ) {
-        let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
-        let bounds: Vec<_> = tables.iter().map(FilterTable::new).collect();
-        let mut filters: Vec<_> =
-            tables.iter().zip(&bounds).map(|(table, bounds)| self.codes.filter(table, bounds)).collect();
-        let first = self.codes.blocks().len().min(FIRST);
-        for (filter, top) in filters.iter_mut().zip(&mut *tops) {
-            // SAFETY: this function's contract.
-            unsafe {
-                let done = filter.scan_first::<V>(top, &write_sums);
-                filter.scan::<V>(done..first, top, &find_near);
-            }
-        }
-        let end = self.codes.blocks().len();
-        for at in (first..end).step_by(STRETCH) {
+        /// Queries side by side: their LUTs take 16 KB, which leaves half of any L1 to the codes.
+        const SIDE_BY_SIDE: usize = 16;
+        let blocks = self.codes.blocks();
+        for (queries, tops) in queries.chunks(SIDE_BY_SIDE).zip(tops.chunks_mut(SIDE_BY_SIDE)) {
+            let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
+            let bounds: Vec<_> = tables.iter().map(FilterTable::new).collect();
+            // Next to each other, so that they spread evenly over the sets of L1.
+            let mut luts = vec![FilterLut::zeroed(); queries.len()];
+            let filters = tables.iter().zip(&bounds).zip(&mut luts);
+            let mut filters: Vec<_> =
+                filters.map(|((table, bounds), lut)| self.codes.filter(table, bounds, lut)).collect();
+            let first = blocks.len().min(FIRST);
             for (filter, top) in filters.iter_mut().zip(&mut *tops) {
                 // SAFETY: this function's contract.
-                unsafe { filter.stretch::<V>(at..end.min(at + STRETCH), at + STRETCH < end, top, &find_near) };
+                unsafe {
+                    let done = filter.scan_first::<V>(top, &write_sums);
+                    filter.scan::<V>(done..first, top, &find_near);
+                }
+            }
+            for at in (first..blocks.len()).step_by(STRETCH) {
+                let end = blocks.len().min(at + STRETCH);
+                ask_for(&blocks[end..]);
+                let mut near = Vec::with_capacity(SIDE_BY_SIDE);
+                for (filter, top) in filters.iter_mut().zip(&*tops) {
+                    filter.near.next = at;
+                    // Where there is no threshold yet, the LUT lets everything pass.
+                    // SAFETY: this function's contract.
+                    unsafe { filter.criterion.tighten::<V>(top.threshold()) };
+                    near.push((filter.criterion.lut(), &mut filter.near));
+                }
+                find_all_near(&blocks[at..end], &mut near);
+                for (filter, top) in filters.iter_mut().zip(&mut *tops) {
+                    // SAFETY: this function's contract.
+                    unsafe { filter.take_up::<V>(end < blocks.len(), top) };
+                }
             }
         }
     }

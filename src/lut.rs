@@ -18,6 +18,13 @@ pub const LIMIT: u8 = 254;
 #[repr(C, align(64))]
 pub struct FilterLut<const G: usize>(pub [[u8; G]; NUM_SUB_VECTORS]);
 
+impl<const G: usize> FilterLut<G> {
+    /// One that lets everything pass.
+    pub fn zeroed() -> Self {
+        FilterLut([[0; G]; NUM_SUB_VECTORS])
+    }
+}
+
 /// Makes the [`FilterLut`]s of one query, one for each threshold.
 #[derive(Clone, Debug)]
 pub struct FilterTable<const G: usize> {
@@ -97,10 +104,10 @@ pub(crate) unsafe fn lanes_up_to<V: ByteVector>(sums: &[u8; BLOCK], limit: u8) -
 }
 
 /// The [`FilterLut`] for a threshold that falls during a scan.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FallingLut<'a, const G: usize> {
     bounds: &'a FilterTable<G>,
-    lut: FilterLut<G>,
+    lut: &'a mut FilterLut<G>,
     threshold: f32,
     /// The [`span`](FilterTable::span) that the LUT was scaled for.
     span: f64,
@@ -109,16 +116,10 @@ pub struct FallingLut<'a, const G: usize> {
 }
 
 impl<'a, const G: usize> FallingLut<'a, G> {
-    /// A LUT that lets everything pass.
+    /// Makes `lut`, which still lets everything pass, the LUT for `bounds`.
     #[inline(always)]
-    pub fn new(bounds: &'a FilterTable<G>) -> Self {
-        FallingLut {
-            bounds,
-            lut: FilterLut([[0; G]; NUM_SUB_VECTORS]),
-            threshold: f32::INFINITY,
-            span: f64::INFINITY,
-            raised: 0,
-        }
+    pub fn new(bounds: &'a FilterTable<G>, lut: &'a mut FilterLut<G>) -> Self {
+        FallingLut { bounds, lut, threshold: f32::INFINITY, span: f64::INFINITY, raised: 0 }
     }
 
     /// The LUT for the last threshold, or none before there was one.
@@ -137,7 +138,7 @@ impl<'a, const G: usize> FallingLut<'a, G> {
     /// Makes the LUT for `threshold`, which [`tighten`](FallingLut::tighten) will not know of.
     #[inline(always)]
     pub fn quantize(&mut self, threshold: f32) {
-        self.bounds.quantize(threshold, &mut self.lut);
+        self.bounds.quantize(threshold, self.lut);
     }
 
     /// The LUT as it is.
@@ -145,7 +146,7 @@ impl<'a, const G: usize> FallingLut<'a, G> {
     pub fn entries(&self) -> &FilterLut<G> {
         // Through `black_box`, or LLVM splits the LUT into pieces that it aligns to 16 bytes only; then it depends on where the
         // stack begins, hence on the process, whether each 64-byte load of an entry touches one cache line or two.
-        black_box(&self.lut)
+        black_box(&*self.lut)
     }
 
     /// What a code within `threshold` sums to at most in the LUT for `quantized_for`, which is not smaller.
@@ -165,7 +166,7 @@ impl<'a, const G: usize> FallingLut<'a, G> {
         self.threshold = threshold;
         let span = self.bounds.span(threshold);
         if span < RESCALE * self.span {
-            self.bounds.quantize(threshold, &mut self.lut);
+            self.bounds.quantize(threshold, self.lut);
             (self.span, self.raised) = (span, 0);
             return NUM_SUB_VECTORS;
         }
@@ -307,7 +308,8 @@ mod tests {
             assert_eq!(largest_sum(&table, threshold), 0, "{threshold}");
         }
         let bounds = FilterTable::<NUM_CENTROIDS>::new(&table);
-        let mut lut = FallingLut::new(&bounds);
+        let mut lut = FilterLut::zeroed();
+        let mut lut = FallingLut::new(&bounds, &mut lut);
         lut.tighten(0.0);
         lut.tighten(f32::NEG_INFINITY);
         let sums = lut.get().expect("a threshold").0.iter().map(|row| u32::from(*row.iter().max().expect("entries")));

@@ -4,7 +4,8 @@
 //! a LUT of these over all codes: of 16 a nibble is enough, so that it streams half of what reading the codes would
 //! ([`NibbleBlock`]); of 32 two byte shuffles look up a vector ([`FiveBitBlock`]). What it leaves is looked up from the whole
 //! codes, row-major, in the LUT of the fine groups, as many candidates at a time as a vector has bytes, and only what that
-//! leaves, one in four (of 32 groups) to one in twenty (of 16), is scored.
+//! leaves, one in four (of 32 groups) to one in twenty (of 16), is scored. Where a vector can look up all 64, they stay as they
+//! are, and only the bits that name no group are left out of the stream ([`SixBitBlock`]).
 
 use std::mem::MaybeUninit;
 
@@ -142,11 +143,13 @@ impl<const M: usize> Merged<M> {
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
     pub unsafe fn least<V: ByteVector>(&self, lut: &FilterLut<GROUPS>, m: usize) -> [u8; M] {
-        const { assert!(MEMBERS.is_multiple_of(V::LANES)) };
+        const { assert!(MEMBERS >= V::LANES) };
         let members = &self.0[m];
         let mut entries = [0u8; MEMBERS];
         for start in (0..MEMBERS).step_by(V::LANES) {
-            // SAFETY: both have the same whole number of vectors; a fine group is below 64.
+            // The last vector may overlap the one before.
+            let start = start.min(MEMBERS - V::LANES);
+            // SAFETY: both have a whole vector from there on; a fine group is below 64.
             unsafe {
                 let found = V::look_up_64(&lut.0[m], V::load(members.as_ptr().add(start)));
                 found.store(entries.as_mut_ptr().add(start));
@@ -246,6 +249,25 @@ impl LabelBlock for FiveBitBlock {
     }
 }
 
+/// One of 64 labels in six bits, four sub-quantizers in three rows of bytes: three have the low bits of one each, and the fourth
+/// is in the upper two of all three, its low bits in the first.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub struct SixBitBlock(pub [[u8; BLOCK]; NUM_SUB_VECTORS / 4 * 3]);
+
+// SAFETY: an array of bytes.
+unsafe impl Plain for SixBitBlock {}
+
+impl LabelBlock for SixBitBlock {
+    fn put(&mut self, m: usize, lane: usize, label: u8) {
+        let rows = &mut self.0[m / 4 * 3..][..3];
+        match m % 4 {
+            3 => rows.iter_mut().zip(0..).for_each(|(row, part)| row[lane] |= label >> (2 * part) << 6),
+            row => rows[row][lane] |= label,
+        }
+    }
+}
+
 /// A list of codes, whole and as labels of `M` groups in blocks.
 #[derive(Clone)]
 pub struct MergedCodes<B: LabelBlock, const M: usize> {
@@ -297,10 +319,10 @@ impl<B: LabelBlock, const M: usize> MergedCodes<B, M> {
     ) {
         let mut table = MaybeUninit::uninit();
         let table = self.codebook.distance_table_in(query, &mut table);
-        let bounds = FilterTable::new(table);
+        let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
         let criterion = ByRows {
-            lut: FallingLut::new(&bounds),
-            merged: FilterLut([[0; M]; NUM_SUB_VECTORS]),
+            lut: FallingLut::new(&bounds, &mut lut),
+            merged: FilterLut::zeroed(),
             groups: &self.groups,
             rows: &self.rows,
             table,

@@ -78,11 +78,11 @@ mod kernel {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
-        let bounds = FilterTable::<NUM_CENTROIDS>::new(table);
+        let (bounds, mut lut) = (FilterTable::<NUM_CENTROIDS>::new(table), FilterLut::zeroed());
         // SAFETY: this function is compiled for the very features.
         unsafe {
             codes
-                .filter(table, &bounds)
+                .filter(table, &bounds, &mut lut)
                 .scan::<Avx512>(0..codes.blocks().len(), top, |lut, blocks, near| find_near(lut, blocks, near));
         }
     }
@@ -99,8 +99,8 @@ mod kernel {
         let order = Leading::<NUM_SUB_VECTORS>::new(table).sub_quantizers;
         let mut ordered = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
         ordered.iter_mut().zip(order).for_each(|(row, m)| *row = table[m]);
-        let bounds = FilterTable::new(&ordered);
-        let mut lut = FallingLut::new(&bounds);
+        let (bounds, mut lut) = (FilterTable::new(&ordered), FilterLut::zeroed());
+        let mut lut = FallingLut::new(&bounds, &mut lut);
         let leading = columns_of(*order.first_chunk().expect("half of them"));
         probe::probe(table, rows, top, |threshold, rows, candidates| {
             lut.tighten(threshold);

@@ -30,7 +30,7 @@ register! {
 
 #[cfg(target_arch = "x86_64")]
 mod kernel {
-    use std::arch::x86_64::*;
+    use std::{arch::x86_64::*, ptr};
 
     use crate::{
         Codebook, DIM, Error, NUM_SUB_VECTORS, TopKHeap,
@@ -75,23 +75,42 @@ mod kernel {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+        let find_near = |lut: &_, blocks: &[_], near: &mut _| find_near(lut, blocks, near);
         // SAFETY: as above.
         unsafe {
-            codes.scan_batch::<Avx512>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near))
+            codes.scan_batch::<Avx512>(queries, tops, write_sums, find_near, |blocks, near| find_all_near(blocks, near))
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
-        let tables = load_all(lut);
+        let tables = load_all(&lut.0);
         for block in blocks {
             near.push(_mm512_cmpneq_epu8_mask(sums(&tables, block), _mm512_set1_epi8(-1)));
         }
     }
 
+    /// A block's codes stay in registers, and the LUTs, an operand in memory, in L1.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
+    fn find_all_near(blocks: &[Block], queries: &mut [(&FilterLut<GROUPS>, &mut Near)]) {
+        for block in blocks {
+            let codes = load_all(&block.0);
+            // Between two blocks there is too much to compute for the hardware to see a stream.
+            let next: *const i8 = ptr::from_ref(block).wrapping_add(1).cast();
+            (0..size_of::<Block>()).step_by(64).for_each(|at| _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(at)));
+            for (lut, near) in &mut *queries {
+                let mut sums = [_mm512_setzero_si512(); 2];
+                for (m, (&row, entries)) in codes.iter().zip(&lut.0).enumerate() {
+                    sums[m % 2] = _mm512_adds_epu8(sums[m % 2], _mm512_permutexvar_epi8(row, load(entries)));
+                }
+                near.push(_mm512_cmpneq_epu8_mask(_mm512_adds_epu8(sums[0], sums[1]), _mm512_set1_epi8(-1)));
+            }
+        }
+    }
+
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [LaneSums]) {
-        let tables = load_all(lut);
+        let tables = load_all(&lut.0);
         for (block, out) in blocks.iter().zip(out) {
             // SAFETY: the array has the 64 bytes.
             unsafe { _mm512_storeu_si512(out.0.as_mut_ptr().cast(), sums(&tables, block)) };
@@ -109,10 +128,10 @@ mod kernel {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn load_all(lut: &FilterLut<GROUPS>) -> [__m512i; NUM_SUB_VECTORS] {
-        let mut tables = [_mm512_setzero_si512(); NUM_SUB_VECTORS];
-        tables.iter_mut().zip(&lut.0).for_each(|(table, entries)| *table = load(entries));
-        tables
+    fn load_all(rows: &[[u8; 64]; NUM_SUB_VECTORS]) -> [__m512i; NUM_SUB_VECTORS] {
+        let mut all = [_mm512_setzero_si512(); NUM_SUB_VECTORS];
+        all.iter_mut().zip(rows).for_each(|(vector, row)| *vector = load(row));
+        all
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]

@@ -71,8 +71,12 @@ mod kernel {
     #[target_feature(enable = "neon")]
     fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+        let find_near = |lut: &_, blocks: &[_], near: &mut _| find_near(lut, blocks, near);
+        let one_by_one = |blocks: &[_], queries: &mut [(&_, &mut _)]| {
+            queries.iter_mut().for_each(|(lut, near)| find_near(lut, blocks, near));
+        };
         // SAFETY: as above.
-        unsafe { codes.scan_batch::<Neon>(queries, tops, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
+        unsafe { codes.scan_batch::<Neon>(queries, tops, write_sums, find_near, one_by_one) }
     }
 
     #[target_feature(enable = "neon")]

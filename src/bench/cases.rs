@@ -137,13 +137,13 @@ fn tails() -> Vec<Case> {
     cases
 }
 
-/// Enough queries for batches around 16.
+/// Enough queries for batches around 16, and enough codes for what comes after the first blocks of a filter.
 fn batches() -> Vec<Case> {
     let of_size = |n| {
         let rng = &mut rng(n + 7);
         Case::new(format!("17 queries of {n} codes"), plain_centroids(rng), codes(rng, n, 256), plain_queries(rng, 17))
     };
-    [7, 65, 1000].map(of_size).to_vec()
+    [7, 65, 1000, 35_000].map(of_size).to_vec()
 }
 
 /// Equal codes, equal distances, so that the ids decide.

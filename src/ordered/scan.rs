@@ -164,7 +164,7 @@ impl<'a, L: Layout> Scan<'a, L> {
             query: by_dimension,
             bounds: FilterTable::new(&table),
             table,
-            lut: FilterLut([[0; GROUPS]; NUM_SUB_VECTORS]),
+            lut: FilterLut::zeroed(),
             lut_threshold: f32::INFINITY,
             first_threshold: f32::INFINITY,
             passes: [Pass::none(), Pass::none()],
