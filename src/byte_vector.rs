@@ -341,7 +341,7 @@ mod aarch64 {
 
     /// 16 bytes, with Advanced SIMD.
     #[derive(Clone, Copy)]
-    pub struct Neon(uint8x16_t);
+    pub struct Neon(pub uint8x16_t);
 
     // SAFETY (for every block below): the trait's contract gives the instruction set and the readable or writable bytes.
     unsafe impl ByteVector for Neon {

@@ -1,5 +1,7 @@
 //! Codes that a filter let pass, until they are scored: gathered without branches that depend on the codes.
 
+use std::mem::MaybeUninit;
+
 /// As many as there can be.
 pub const MAX_CANDIDATES: usize = 1024;
 /// Places that are written without asking whether there are as many.
@@ -8,20 +10,23 @@ const UNCONDITIONAL: usize = 4;
 /// Places of codes in a list or a piece of one.
 #[derive(Debug)]
 pub struct Candidates {
-    places: [u32; MAX_CANDIDATES + UNCONDITIONAL],
+    /// Written up to `count`: zeros first would cost a short list one percent.
+    places: [MaybeUninit<u32>; MAX_CANDIDATES + UNCONDITIONAL],
     count: usize,
 }
 
 impl Candidates {
     /// None yet.
     #[expect(clippy::new_without_default, reason = "scratch space of a scan")]
+    #[inline(always)]
     pub fn new() -> Self {
-        Candidates { places: [0; MAX_CANDIDATES + UNCONDITIONAL], count: 0 }
+        Candidates { places: [MaybeUninit::uninit(); MAX_CANDIDATES + UNCONDITIONAL], count: 0 }
     }
 
     /// Those that were added, in the order in which they were.
     pub fn places(&self) -> &[u32] {
-        &self.places[..self.count]
+        // SAFETY: `count` grows only over places that have been written.
+        unsafe { self.places[..self.count].assume_init_ref() }
     }
 
     /// None any more.
@@ -36,7 +41,7 @@ impl Candidates {
         // In a register, which `self.count` could not be next to the writes.
         let mut count = 0;
         for (place, near) in near.enumerate() {
-            self.places[count] = place as u32;
+            self.places[count].write(place as u32);
             count += usize::from(near);
         }
         self.count = count;
@@ -47,8 +52,8 @@ impl Candidates {
     pub fn retain(&mut self, near: impl Fn(usize) -> bool) {
         let mut count = 0;
         for at in 0..self.count {
-            let place = self.places[at];
-            self.places[count] = place;
+            let place = self.places()[at];
+            self.places[count].write(place);
             count += usize::from(near(place as usize));
         }
         self.count = count;
@@ -76,7 +81,7 @@ impl Candidates {
         while self.count < end {
             // A few at a time, needed or not: how many there are is hard to predict, that they are few is easy.
             for place in &mut self.places[self.count..][..UNCONDITIONAL] {
-                *place = first as u32 + lanes.trailing_zeros();
+                place.write(first as u32 + lanes.trailing_zeros());
                 lanes &= lanes.wrapping_sub(1);
             }
             self.count = end.min(self.count + UNCONDITIONAL);

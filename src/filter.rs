@@ -71,8 +71,8 @@ impl Near {
 }
 
 /// Writes each block's LUT sums, for the first blocks of a list.
-pub trait WriteSums<B, const G: usize>: Fn(&FilterLut<G>, &[B], &mut [LaneSums]) {}
-impl<B, const G: usize, F: Fn(&FilterLut<G>, &[B], &mut [LaneSums])> WriteSums<B, G> for F {}
+pub trait WriteSums<B, const G: usize>: Fn(&FilterLut<G>, &[B], &mut [MaybeUninit<LaneSums>]) {}
+impl<B, const G: usize, F: Fn(&FilterLut<G>, &[B], &mut [MaybeUninit<LaneSums>])> WriteSums<B, G> for F {}
 
 /// The LUT sums of a block's lanes.
 #[derive(Clone, Copy)]
@@ -80,6 +80,18 @@ impl<B, const G: usize, F: Fn(&FilterLut<G>, &[B], &mut [LaneSums])> WriteSums<B
 pub struct LaneSums(pub [u8; BLOCK]);
 
 impl LaneSums {
+    /// Makes `this` the `sums` of a block.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
+    #[inline(always)]
+    pub unsafe fn write<V: ByteVector, const N: usize>(this: &mut MaybeUninit<Self>, sums: [V; N]) {
+        const { assert!(N * V::LANES == BLOCK) };
+        let to: *mut [u8; BLOCK] = this.as_mut_ptr().cast();
+        // SAFETY: the vectors are as many bytes as there are; the instruction set is this function's contract.
+        unsafe { to.cast::<[V; N]>().write_unaligned(sums) };
+    }
+
     /// One bit for each lane up to `limit`, which is below 255.
     #[inline(always)]
     unsafe fn up_to<V: ByteVector>(&self, limit: u8) -> u64 {
@@ -181,7 +193,7 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
     /// mostly candidates otherwise. 0 where that does not work: for few codes, or codes that the LUT can't tell apart.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it.
+    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes all of them.
     #[inline(always)]
     pub unsafe fn scan_first<V: ByteVector>(&mut self, top: &mut TopKHeap, write_sums: impl WriteSums<B, G>) -> usize {
         let blocks = &self.blocks[..self.blocks.len().min(FIRST)];
@@ -193,8 +205,11 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         }
         // SAFETY: this function's contract.
         unsafe { self.criterion.quantize::<V>(guess) };
-        let mut sums = vec![LaneSums([0; BLOCK]); blocks.len()];
+        // Not zeros first: for a short list that shows.
+        let mut sums = Box::new_uninit_slice(blocks.len());
         write_sums(self.criterion.lut(), blocks, &mut sums);
+        // SAFETY: this function's contract.
+        let mut sums = unsafe { sums.assume_init() };
         // SAFETY: this function's contract.
         let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums[..full], k) }) else {
             // The guess rules nothing out.
@@ -227,7 +242,10 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         if self.bound > guess {
             // SAFETY: as above.
             unsafe { self.criterion.quantize::<V>(self.bound) };
-            write_sums(self.criterion.lut(), blocks, &mut sums);
+            let mut again = Box::new_uninit_slice(blocks.len());
+            write_sums(self.criterion.lut(), blocks, &mut again);
+            // SAFETY: this function's contract.
+            sums = unsafe { again.assume_init() };
         } else {
             nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
         }
@@ -440,7 +458,7 @@ impl GroupedCodes {
     /// Offers to `top` what can be near `query`.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it.
+    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes all of them.
     #[inline(always)]
     pub unsafe fn scan<V: ByteVector>(
         &self,

@@ -56,7 +56,7 @@ macro_rules! merged_kernel {
             top: &mut $crate::TopKHeap,
         ) {
             let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-            // SAFETY: this function is compiled for the very features.
+            // SAFETY: this function is compiled for the very features; all sums are written.
             unsafe { codes.scan::<$vector>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
         }
 
@@ -74,15 +74,14 @@ macro_rules! merged_kernel {
         }
 
         #[target_feature(enable = $features)]
-        fn write_sums(lut: &$crate::lut::FilterLut<$groups>, blocks: &[$block], out: &mut [$crate::filter::LaneSums]) {
+        fn write_sums(
+            lut: &$crate::lut::FilterLut<$groups>,
+            blocks: &[$block],
+            out: &mut [std::mem::MaybeUninit<$crate::filter::LaneSums>],
+        ) {
             for (block, out) in blocks.iter().zip(out) {
-                for (sums, out) in sums(lut, block)
-                    .into_iter()
-                    .zip(out.0.as_chunks_mut::<{ <$vector as $crate::byte_vector::ByteVector>::LANES }>().0)
-                {
-                    // SAFETY: the chunk has the vector's bytes; this function is compiled for the very features.
-                    unsafe { $crate::byte_vector::ByteVector::store(sums, out.as_mut_ptr()) };
-                }
+                // SAFETY: this function is compiled for the very features.
+                unsafe { $crate::filter::LaneSums::write(out, sums(lut, block)) };
             }
         }
     };
@@ -308,7 +307,7 @@ impl<B: LabelBlock, const M: usize> MergedCodes<B, M> {
     /// Offers to `top` what can be near `query`.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it.
+    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes all of them.
     #[inline(always)]
     pub unsafe fn scan<V: ByteVector>(
         &self,

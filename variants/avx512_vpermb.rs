@@ -30,7 +30,7 @@ register! {
 
 #[cfg(target_arch = "x86_64")]
 mod kernel {
-    use std::{arch::x86_64::*, ptr};
+    use std::{arch::x86_64::*, mem::MaybeUninit, ptr};
 
     use crate::{
         Codebook, DIM, Error, NUM_SUB_VECTORS, TopKHeap,
@@ -68,7 +68,7 @@ mod kernel {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        // SAFETY: this function is compiled for the very features.
+        // SAFETY: this function is compiled for the very features; all sums are written.
         unsafe { codes.scan::<Avx512>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
@@ -109,11 +109,11 @@ mod kernel {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [LaneSums]) {
+    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [MaybeUninit<LaneSums>]) {
         let tables = load_all(&lut.0);
         for (block, out) in blocks.iter().zip(out) {
-            // SAFETY: the array has the 64 bytes.
-            unsafe { _mm512_storeu_si512(out.0.as_mut_ptr().cast(), sums(&tables, block)) };
+            // SAFETY: this function is compiled for the very features.
+            unsafe { LaneSums::write(out, [Avx512(sums(&tables, block))]) };
         }
     }
 

@@ -26,7 +26,7 @@ register! {
 
 #[cfg(target_arch = "aarch64")]
 mod kernel {
-    use std::arch::aarch64::*;
+    use std::{arch::aarch64::*, mem::MaybeUninit};
 
     use crate::{
         Codebook, DIM, Error, TopKHeap,
@@ -64,7 +64,7 @@ mod kernel {
     #[target_feature(enable = "neon")]
     fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
         let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        // SAFETY: this function is compiled for the very features.
+        // SAFETY: this function is compiled for the very features; all sums are written.
         unsafe { codes.scan::<Neon>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
     }
 
@@ -90,12 +90,10 @@ mod kernel {
     }
 
     #[target_feature(enable = "neon")]
-    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [LaneSums]) {
+    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [MaybeUninit<LaneSums>]) {
         for (block, out) in blocks.iter().zip(out) {
-            for (sums, part) in sums(lut, block).into_iter().zip(out.0.as_chunks_mut::<16>().0) {
-                // SAFETY: the part has the 16 bytes.
-                unsafe { vst1q_u8(part.as_mut_ptr(), sums) };
-            }
+            // SAFETY: this function is compiled for the very features.
+            unsafe { LaneSums::write(out, sums(lut, block).map(Neon)) };
         }
     }
 
