@@ -364,7 +364,9 @@ impl<const M: usize> ByRows<'_, M> {
 
     #[inline(always)]
     unsafe fn settle<V: ByteVector>(&mut self, limit: Option<u8>, top: &mut TopKHeap) {
-        if let Some(limit) = limit {
+        if let Some(limit) = limit
+            && M < GROUPS
+        {
             // SAFETY: this function's contract.
             unsafe { look_again::<V>(self.rows, self.lut.entries(), limit, &mut self.candidates) };
         }
@@ -418,7 +420,9 @@ impl<const M: usize> Criterion<M> for ByRows<'_, M> {
     ) {
         /// Blocks whose candidates can wait together.
         const AT_ONCE: usize = MAX_CANDIDATES / (BLOCK / 2);
-        let keep = more && self.rows.len() > PREFETCH_FROM;
+        let far = self.rows.len() > PREFETCH_FROM;
+        // Few are scored while they arrive as fast as later; many are not.
+        let keep = more && far && M < GROUPS;
         let mut parts = hits.chunks(AT_ONCE);
         for _ in 0..parts.len() + usize::from(!keep) {
             // Those of the part before have arrived by now.
@@ -436,7 +440,7 @@ impl<const M: usize> Criterion<M> for ByRows<'_, M> {
                     self.candidates.add_lanes(first, lanes);
                 }
             }
-            if keep {
+            if far {
                 self.candidates.places().iter().for_each(|&id| prefetch(&self.rows[id as usize]));
             }
         }
