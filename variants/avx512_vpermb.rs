@@ -93,11 +93,13 @@ mod kernel {
     /// A block's codes stay in registers, and the LUTs, an operand in memory, in L1.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn find_all_near(blocks: &[Block], queries: &mut [(&FilterLut<GROUPS>, &mut Near)]) {
+        /// Blocks from the one that is read to the one that is asked for: with so much to compute between two blocks the hardware
+        /// sees no stream.
+        const AHEAD: usize = 5;
         for block in blocks {
             let codes = load_all(&block.0);
-            // Between two blocks there is too much to compute for the hardware to see a stream.
-            let next: *const i8 = ptr::from_ref(block).wrapping_add(1).cast();
-            (0..size_of::<Block>()).step_by(64).for_each(|at| _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(at)));
+            let ahead: *const [u8; 64] = ptr::from_ref(block).wrapping_add(AHEAD).cast();
+            (0..NUM_SUB_VECTORS).for_each(|row| _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(row).cast()));
             for (lut, near) in &mut *queries {
                 let mut sums = [_mm512_setzero_si512(); 2];
                 for (m, (&row, entries)) in codes.iter().zip(&lut.0).enumerate() {
