@@ -6,14 +6,15 @@
 //! Faiss's blocked layout. `vpermb` ignores an index's upper two bits, so the codes are used as they lie.
 //!
 //! A row of 64 codes: load, `vpermb` (port 5 on Intel, 1/cycle; 1/cycle on Zen 4, 2 on Zen 5), saturating add; the whole LUT is
-//! in 16 registers. Expected: 20 cycles a block of 64 codes, so that one query over a list beyond the caches takes the time of
-//! reading it, and only a batch, which shares the reading, shows the computing. Measured at 1M: 0.58 ns a code on an Intel Xeon
-//! (2 MB of L2), as long as just reading, in batches of 16 0.18 to 0.24 ns; on Zen 4, which reads three times as fast, 0.24 to
-//! 0.28 ns, 1.3 times reading, and 0.21 ns in batches: the loop alone takes 0.1 ns from L1 and 0.18 from the third cache, what
-//! is left is the first threshold and a thousand candidates.
+//! in 16 registers. Expected: 20 cycles a block of 64 codes (27 on Zen 4, where `vpermb` and the addition together take 1.3), so
+//! that one query over a list beyond the caches takes the time of reading it. A batch shares the reading: it goes block by
+//! block, the codes in registers and the queries' LUTs in L1. Measured at 1M: 0.58 ns a code on an Intel Xeon (2 MB of L2), as
+//! long as just reading; on Zen 4, which reads three times as fast, 0.24 to 0.3 ns, 1.25 to 1.35 times reading, and 0.16 ns in
+//! batches of 16: the loop alone takes 0.11 ns from L1 and 0.19 from the third cache, what is left is the first threshold and a
+//! thousand candidates.
 //!
 //! It is the best one for short lists, where the distance table, the first threshold and a few hundred candidates take most of
-//! the time. From about 90,000 codes on it loses to those that skip codes.
+//! the time, and for batches. From about 90,000 codes on it loses to those that skip codes.
 
 use crate::{register, registry::Fidelity};
 
