@@ -66,7 +66,8 @@ impl Candidates {
         for (group, &near) in near.iter().enumerate() {
             let mut near = near;
             while near != 0 {
-                self.places[count] = self.places[group * lanes + near.trailing_zeros() as usize];
+                let place = self.places()[group * lanes + near.trailing_zeros() as usize];
+                self.places[count].write(place);
                 count += 1;
                 near &= near - 1;
             }

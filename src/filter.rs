@@ -193,7 +193,7 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
     /// mostly candidates otherwise. 0 where that does not work: for few codes, or codes that the LUT can't tell apart.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes all of them.
+    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes a sum for each block.
     #[inline(always)]
     pub unsafe fn scan_first<V: ByteVector>(&mut self, top: &mut TopKHeap, write_sums: impl WriteSums<B, G>) -> usize {
         let blocks = &self.blocks[..self.blocks.len().min(FIRST)];
@@ -458,7 +458,7 @@ impl GroupedCodes {
     /// Offers to `top` what can be near `query`.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes all of them.
+    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes a sum for each block.
     #[inline(always)]
     pub unsafe fn scan<V: ByteVector>(
         &self,

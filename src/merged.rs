@@ -307,7 +307,7 @@ impl<B: LabelBlock, const M: usize> MergedCodes<B, M> {
     /// Offers to `top` what can be near `query`.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes all of them.
+    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes a sum for each block.
     #[inline(always)]
     pub unsafe fn scan<V: ByteVector>(
         &self,
@@ -353,6 +353,9 @@ const AT_ONCE: usize = 4;
 const PREFETCH_FROM: usize = 1 << 14;
 
 impl<const M: usize> ByRows<'_, M> {
+    /// Whether the fine groups can rule out what the merged ones have not.
+    const LOOKS_AGAIN: bool = M < GROUPS;
+
     /// Follows the first rows of the fine LUT.
     #[inline(always)]
     unsafe fn merge<V: ByteVector>(&mut self, rows: usize) {
@@ -365,7 +368,7 @@ impl<const M: usize> ByRows<'_, M> {
     #[inline(always)]
     unsafe fn settle<V: ByteVector>(&mut self, limit: Option<u8>, top: &mut TopKHeap) {
         if let Some(limit) = limit
-            && M < GROUPS
+            && Self::LOOKS_AGAIN
         {
             // SAFETY: this function's contract.
             unsafe { look_again::<V>(self.rows, self.lut.entries(), limit, &mut self.candidates) };
@@ -422,7 +425,7 @@ impl<const M: usize> Criterion<M> for ByRows<'_, M> {
         const AT_ONCE: usize = MAX_CANDIDATES / (BLOCK / 2);
         let far = self.rows.len() > PREFETCH_FROM;
         // Few are scored while they arrive as fast as later; many are not.
-        let keep = more && far && M < GROUPS;
+        let keep = more && far && Self::LOOKS_AGAIN;
         let mut parts = hits.chunks(AT_ONCE);
         for _ in 0..parts.len() + usize::from(!keep) {
             // Those of the part before have arrived by now.
