@@ -2,19 +2,17 @@
 //!
 //! A kernel sums [`FilterLut`] entries over a stretch of blocks and writes down those that hold a lane below 255, without a
 //! branch that depends on the codes. When there are many, their lanes are scored with the f32 table, several at a time: from the
-//! same blocks, which are in L2 by then ([`ByBlocks`]), or as another [`Criterion`] has it. (Scoring at once, from L1, took
+//! same blocks, which are in L2 by then, or from elsewhere, as the [`Criterion`] has it. (Scoring at once, from L1, took
 //! longer: a few mispredicted branches a stretch, and the stream of codes stood still meanwhile.) As the threshold falls the
 //! LUT follows, so that the filter tightens.
 
 use std::{mem::MaybeUninit, ops::Range};
 
 use crate::{
-    Codebook, DIM, DistanceTable, TopKHeap,
-    blocks::{BLOCK, Block, BlockedCodes, lanes},
+    TopKHeap,
+    blocks::{BLOCK, lanes},
     byte_vector::ByteVector,
-    candidates::{Candidates, MAX_CANDIDATES},
-    grouping::GROUPS,
-    lut::{FallingLut, FilterLut, FilterTable, LIMIT, lanes_up_to},
+    lut::{FilterLut, LIMIT, lanes_up_to},
     memory::{PAGE, prefetch},
 };
 
@@ -142,7 +140,7 @@ unsafe fn sum_of_the_nearest<V: ByteVector>(sums: &[LaneSums], k: usize) -> Opti
 }
 
 /// Blocks whose sums are kept until a threshold is known: their sums take 32 KB.
-const FIRST: usize = 512;
+pub const FIRST: usize = 512;
 
 /// What a filter looks up, and what becomes of the codes that it leaves.
 pub trait Criterion<const G: usize> {
@@ -157,11 +155,11 @@ pub trait Criterion<const G: usize> {
     fn limit(&self, threshold: f32, quantized_for: f32) -> u8;
     /// The LUT as it is.
     fn lut(&self) -> &FilterLut<G>;
-    /// The LUT for a threshold that is not above that of the call before; none while it is infinite.
+    /// Adapts the LUT to a threshold that is not above that of the call before; an infinite one lets it be.
     ///
     /// # Safety
     /// As for [`quantize`](Criterion::quantize).
-    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) -> Option<&FilterLut<G>>;
+    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32);
     /// Offers to `top` some blocks' lanes, a bit for each, at the latest when no `more` are to come. What a closer look finds to
     /// sum to more than `limit`, if there is one, may be left out.
     ///
@@ -279,41 +277,41 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         top: &mut TopKHeap,
         find_near: impl FindNear<B, G>,
     ) {
-        // SAFETY: this function's contract.
-        unsafe {
-            let mut at = blocks.start;
-            while at < blocks.end {
-                // A block to find a threshold, then longer and longer stretches.
-                let end = blocks.end.min(at + at.clamp(1, STRETCH));
-                self.stretch::<V>(at..end, end >= FIRST && end < blocks.end, top, &find_near);
-                at = end;
+        let list = self.blocks;
+        let mut at = blocks.start;
+        while at < blocks.end {
+            // A block to find a threshold, then longer and longer stretches.
+            let end = blocks.end.min(at + at.clamp(1, STRETCH));
+            ask_for(&list[end..]);
+            // SAFETY: this function's contract.
+            unsafe {
+                let (lut, near) = self.begin::<V>(at, top);
+                find_near(lut, &list[at..end], near);
+                self.take_up::<V>(end >= FIRST && end < blocks.end, top);
             }
+            at = end;
         }
     }
 
-    /// Finds what may be near in at most [`STRETCH`] blocks, and takes it up.
+    /// Begins with the blocks from `at` on: the LUT to sum, which lets everything pass where there is no threshold yet, and where
+    /// to write down what may be near.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
-    unsafe fn stretch<V: ByteVector>(
-        &mut self,
-        blocks: Range<usize>,
-        more: bool,
-        top: &mut TopKHeap,
-        find_near: impl FindNear<B, G>,
-    ) {
-        ask_for(&self.blocks[blocks.end..]);
-        self.near.next = blocks.start;
+    pub unsafe fn begin<V: ByteVector>(&mut self, at: usize, top: &TopKHeap) -> (&FilterLut<G>, &mut Near) {
+        self.near.next = at;
         // SAFETY: this function's contract.
-        match unsafe { self.criterion.tighten::<V>(top.threshold()) } {
-            Some(lut) => find_near(lut, &self.blocks[blocks], &mut self.near),
-            None => blocks.for_each(|_| self.near.push(u64::MAX)),
-        }
-        // SAFETY: this function's contract.
-        unsafe { self.take_up::<V>(more, top) };
+        unsafe { self.criterion.tighten::<V>(top.threshold()) };
+        (self.criterion.lut(), &mut self.near)
     }
 
     /// Scores what has been found when it is enough or no `more` is to come.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
-    unsafe fn take_up<V: ByteVector>(&mut self, more: bool, top: &mut TopKHeap) {
+    pub unsafe fn take_up<V: ByteVector>(&mut self, more: bool, top: &mut TopKHeap) {
         if !more || self.near.is_full() {
             // SAFETY: this function's contract.
             unsafe { self.score_hits::<V>(Some(LIMIT), more, top) };
@@ -341,192 +339,6 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
 
 /// Asks for the next stretch: the hardware goes on from each page's first line, and would begin late by itself.
 #[inline(always)]
-fn ask_for<B>(next: &[B]) {
+pub fn ask_for<B>(next: &[B]) {
     next.iter().take(STRETCH).step_by(PAGE / size_of::<B>()).for_each(prefetch);
-}
-
-/// A LUT of `G` groups; what it leaves is scored from its blocks.
-pub struct ByBlocks<'a, const G: usize> {
-    lut: FallingLut<'a, G>,
-    blocks: &'a [Block],
-    table: &'a DistanceTable,
-    candidates: Candidates,
-}
-
-impl<const G: usize> ByBlocks<'_, G> {
-    /// Offers the candidates to `top`, until there are none.
-    #[inline(always)]
-    fn settle(&mut self, top: &mut TopKHeap) {
-        /// As many sums as it takes not to wait for each addition.
-        const AT_ONCE: usize = 4;
-        let ByBlocks { blocks, table, candidates, .. } = self;
-        for places in candidates.places().chunks(AT_ONCE) {
-            let mut codes = [(&blocks[0], 0); AT_ONCE];
-            for (code, &place) in codes.iter_mut().zip(places) {
-                *code = (&blocks[place as usize / BLOCK], place as usize % BLOCK);
-            }
-            let mut sums = [0.0; AT_ONCE];
-            for (m, entries) in table.iter().enumerate() {
-                for (sum, (block, lane)) in sums.iter_mut().zip(codes) {
-                    *sum += entries[usize::from(block.0[m][lane])];
-                }
-            }
-            for (&place, distance) in places.iter().zip(sums) {
-                top.push(place, distance);
-            }
-        }
-        candidates.clear();
-    }
-}
-
-impl<const G: usize> Criterion<G> for ByBlocks<'_, G> {
-    #[inline(always)]
-    fn guess(&self) -> f32 {
-        self.lut.guess()
-    }
-
-    #[inline(always)]
-    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
-        self.lut.quantize(threshold);
-    }
-
-    #[inline(always)]
-    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
-        self.lut.limit(threshold, quantized_for)
-    }
-
-    #[inline(always)]
-    fn lut(&self) -> &FilterLut<G> {
-        self.lut.entries()
-    }
-
-    #[inline(always)]
-    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) -> Option<&FilterLut<G>> {
-        self.lut.tighten(threshold);
-        self.lut.get()
-    }
-
-    #[inline(always)]
-    unsafe fn score<V: ByteVector>(&mut self, hits: &[(usize, u64)], _: Option<u8>, _: bool, top: &mut TopKHeap) {
-        for &(block, lanes) in hits {
-            if lanes.count_ones() as usize > BLOCK / 2 {
-                self.blocks[block].score(self.table, lanes, (block * BLOCK) as u32, top);
-            } else {
-                self.candidates.add_lanes(block * BLOCK, lanes);
-                if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
-                    self.settle(top);
-                }
-            }
-        }
-        self.settle(top);
-    }
-}
-
-impl BlockedCodes {
-    /// One query's filter for the list. `bounds` are those of `table`, and `lut` lets everything pass.
-    #[inline(always)]
-    pub fn filter<'a, const G: usize>(
-        &'a self,
-        table: &'a DistanceTable,
-        bounds: &'a FilterTable<G>,
-        lut: &'a mut FilterLut<G>,
-    ) -> Filter<'a, Block, ByBlocks<'a, G>, G> {
-        let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds, lut), Candidates::new());
-        Filter::new(blocks, self.num_vectors(), ByBlocks { lut, blocks, table, candidates })
-    }
-}
-
-/// A list of blocked codes, under new numbers whose low bits name groups of similar centroids.
-#[derive(Clone)]
-pub struct GroupedCodes {
-    codebook: Codebook,
-    codes: BlockedCodes,
-}
-
-impl GroupedCodes {
-    /// Renumbers row-major `codes` `[n][16]` and their codebook.
-    pub fn new(codebook: &Codebook, codes: &[u8]) -> GroupedCodes {
-        let grouped = codebook.grouped();
-        GroupedCodes { codebook: grouped.codebook.clone(), codes: BlockedCodes::relabelled(codes, &grouped.labels) }
-    }
-
-    /// Bytes that the list holds.
-    pub fn memory_bytes(&self) -> usize {
-        self.codes.memory_bytes()
-    }
-
-    /// Offers to `top` what can be near `query`.
-    ///
-    /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes a sum for each block.
-    #[inline(always)]
-    pub unsafe fn scan<V: ByteVector>(
-        &self,
-        query: &[f32; DIM],
-        top: &mut TopKHeap,
-        write_sums: impl WriteSums<Block, GROUPS>,
-        find_near: impl FindNear<Block, GROUPS>,
-    ) {
-        let mut table = MaybeUninit::uninit();
-        let table = self.codebook.distance_table_in(query, &mut table);
-        let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
-        let mut filter = self.codes.filter(table, &bounds, &mut lut);
-        // SAFETY: this function's contract.
-        unsafe {
-            let done = filter.scan_first::<V>(top, write_sums);
-            filter.scan::<V>(done..self.codes.blocks().len(), top, find_near);
-        }
-    }
-
-    /// [`scan`](GroupedCodes::scan) for several queries: a stretch comes from memory once for all of them.
-    ///
-    /// # Safety
-    /// As for [`scan`](GroupedCodes::scan).
-    #[inline(always)]
-    pub unsafe fn scan_batch<V: ByteVector>(
-        &self,
-        queries: &[[f32; DIM]],
-        tops: &mut [TopKHeap],
-        write_sums: impl WriteSums<Block, GROUPS>,
-        find_near: impl FindNear<Block, GROUPS>,
-        find_all_near: impl FindAllNear<Block, GROUPS>,
-    ) {
-        /// Queries side by side: their LUTs take 16 KB, which leaves half of any L1 to the codes.
-        const SIDE_BY_SIDE: usize = 16;
-        let blocks = self.codes.blocks();
-        for (queries, tops) in queries.chunks(SIDE_BY_SIDE).zip(tops.chunks_mut(SIDE_BY_SIDE)) {
-            let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
-            let bounds: Vec<_> = tables.iter().map(FilterTable::new).collect();
-            // Next to each other, so that they spread evenly over the sets of L1.
-            let mut luts = vec![FilterLut::zeroed(); queries.len()];
-            let filters = tables.iter().zip(&bounds).zip(&mut luts);
-            let mut filters: Vec<_> =
-                filters.map(|((table, bounds), lut)| self.codes.filter(table, bounds, lut)).collect();
-            let first = blocks.len().min(FIRST);
-            for (filter, top) in filters.iter_mut().zip(&mut *tops) {
-                // SAFETY: this function's contract.
-                unsafe {
-                    let done = filter.scan_first::<V>(top, &write_sums);
-                    filter.scan::<V>(done..first, top, &find_near);
-                }
-            }
-            for at in (first..blocks.len()).step_by(STRETCH) {
-                let end = blocks.len().min(at + STRETCH);
-                ask_for(&blocks[end..]);
-                let mut near = Vec::with_capacity(SIDE_BY_SIDE);
-                for (filter, top) in filters.iter_mut().zip(&*tops) {
-                    filter.near.next = at;
-                    // Where there is no threshold yet, the LUT lets everything pass.
-                    // SAFETY: this function's contract.
-                    unsafe { filter.criterion.tighten::<V>(top.threshold()) };
-                    near.push((filter.criterion.lut(), &mut filter.near));
-                }
-                find_all_near(&blocks[at..end], &mut near);
-                for (filter, top) in filters.iter_mut().zip(&mut *tops) {
-                    // SAFETY: this function's contract.
-                    unsafe { filter.take_up::<V>(end < blocks.len(), top) };
-                }
-            }
-        }
-    }
 }

@@ -29,6 +29,7 @@
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod blocks;
+pub mod by_blocks;
 pub mod byte_vector;
 pub mod candidates;
 pub mod cpu;

@@ -406,11 +406,10 @@ impl<const M: usize> Criterion<M> for ByRows<'_, M> {
     }
 
     #[inline(always)]
-    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) -> Option<&FilterLut<M>> {
+    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
         let changed = self.lut.tighten(threshold);
         // SAFETY: this function's contract.
         unsafe { self.merge::<V>(changed) };
-        self.lut.get().map(|_| &self.merged)
     }
 
     #[inline(always)]

@@ -36,8 +36,9 @@ mod kernel {
     use crate::{
         Codebook, DIM, Error, NUM_SUB_VECTORS, TopKHeap,
         blocks::Block,
+        by_blocks::GroupedCodes,
         byte_vector::Avx512,
-        filter::{GroupedCodes, LaneSums, Near},
+        filter::{LaneSums, Near},
         grouping::GROUPS,
         lut::FilterLut,
         registry::Scan,

@@ -31,8 +31,9 @@ mod kernel {
     use crate::{
         Codebook, DIM, Error, TopKHeap,
         blocks::Block,
+        by_blocks::GroupedCodes,
         byte_vector::Neon,
-        filter::{GroupedCodes, LaneSums, Near},
+        filter::{LaneSums, Near},
         grouping::GROUPS,
         lut::FilterLut,
         registry::Scan,
