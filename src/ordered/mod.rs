@@ -18,9 +18,9 @@
 //! **Latency.** What is left to read after the first pairs is scattered, so it is prefetched: the codes of a step for all
 //! blocks before the step, the next super-block's first codes meanwhile, and a candidate's row as soon as it is one.
 //!
-//! **What limits it** (counted and timed on 1M real codes, AMD Zen 4): 90,000 cache lines of 250,000 are read, of which 35,000
-//! are scattered and take 2 ns each; a cache has few places for lines on their way. With all lines in L2 a query still takes
-//! about 0.7 of its time, half of that in two look-up loops of 10 and 20 cycles a block.
+//! **What limits it** (counted and timed on 1M real codes with AVX-512, AMD Zen 4): 79,000 cache lines of 250,000 are read, at
+//! 1.5 to 2 ns each where one stream gets 0.75; a cache has few places for lines on their way. With all lines in L2 a query
+//! still takes about 0.7 of its time, half of that in two look-up loops of 10 and 20 cycles a block.
 //!
 //! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015), the
 //! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
