@@ -138,10 +138,7 @@ impl GroupedCodes {
         let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
         let mut filter = self.codes.filter(table, &bounds, &mut lut);
         // SAFETY: this function's contract.
-        unsafe {
-            let done = filter.scan_first::<V>(top, write_sums);
-            filter.scan::<V>(done..self.codes.blocks().len(), top, find_near);
-        }
+        unsafe { filter.scan_up_to::<V>(self.codes.blocks().len(), top, write_sums, find_near) };
     }
 
     /// [`scan`](GroupedCodes::scan) for several queries: a stretch comes from memory once for all of them.
@@ -171,10 +168,7 @@ impl GroupedCodes {
             let first = blocks.len().min(FIRST);
             for (filter, top) in filters.iter_mut().zip(&mut *tops) {
                 // SAFETY: this function's contract.
-                unsafe {
-                    let done = filter.scan_first::<V>(top, &write_sums);
-                    filter.scan::<V>(done..first, top, &find_near);
-                }
+                unsafe { filter.scan_up_to::<V>(first, top, &write_sums, &find_near) };
             }
             for at in (first..blocks.len()).step_by(STRETCH) {
                 let end = blocks.len().min(at + STRETCH);

@@ -84,10 +84,9 @@ impl LaneSums {
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
     pub unsafe fn write<V: ByteVector, const N: usize>(this: &mut MaybeUninit<Self>, sums: [V; N]) {
-        const { assert!(N * V::LANES == BLOCK) };
-        let to: *mut [u8; BLOCK] = this.as_mut_ptr().cast();
+        const { assert!(size_of::<[V; N]>() == BLOCK) };
         // SAFETY: the vectors are as many bytes as there are; the instruction set is this function's contract.
-        unsafe { to.cast::<[V; N]>().write_unaligned(sums) };
+        unsafe { this.as_mut_ptr().cast::<[V; N]>().write_unaligned(sums) };
     }
 
     /// One bit for each lane up to `limit`, which is below 255.
@@ -193,7 +192,7 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
     /// # Safety
     /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes a sum for each block.
     #[inline(always)]
-    pub unsafe fn scan_first<V: ByteVector>(&mut self, top: &mut TopKHeap, write_sums: impl WriteSums<B, G>) -> usize {
+    unsafe fn scan_first<V: ByteVector>(&mut self, top: &mut TopKHeap, write_sums: impl WriteSums<B, G>) -> usize {
         let blocks = &self.blocks[..self.blocks.len().min(FIRST)];
         let full = (self.num_vectors / BLOCK).min(FIRST);
         let k = top.k();
@@ -264,6 +263,25 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
             }
         }
         blocks.len()
+    }
+
+    /// Offers to `top` what can be near in the blocks before `end`.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes a sum for each block.
+    #[inline(always)]
+    pub unsafe fn scan_up_to<V: ByteVector>(
+        &mut self,
+        end: usize,
+        top: &mut TopKHeap,
+        write_sums: impl WriteSums<B, G>,
+        find_near: impl FindNear<B, G>,
+    ) {
+        // SAFETY: this function's contract.
+        unsafe {
+            let done = self.scan_first::<V>(top, write_sums);
+            self.scan::<V>(done..end, top, find_near);
+        }
     }
 
     /// Offers to `top` what can be near in some of the blocks.

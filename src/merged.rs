@@ -329,10 +329,7 @@ impl<B: LabelBlock, const M: usize> MergedCodes<B, M> {
         };
         let mut filter = Filter::new(&self.blocks, self.rows.len(), criterion);
         // SAFETY: this function's contract.
-        unsafe {
-            let done = filter.scan_first::<V>(top, write_sums);
-            filter.scan::<V>(done..self.blocks.len(), top, find_near);
-        }
+        unsafe { filter.scan_up_to::<V>(self.blocks.len(), top, write_sums, find_near) };
     }
 }
 

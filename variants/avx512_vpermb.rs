@@ -2,19 +2,20 @@
 //!
 //! The centroids are renumbered until the low six bits of a code name a group of four similar ones, and the LUT holds each
 //! group's smallest entry. The sum is a lower bound of the distance: what it rules out is out, the rest is scored in f32 from
-//! the same block, which is in L1. The idea is PQ Fast Scan's (André et al., VLDB 2015) with AVX-512 VBMI's wide look-up, on
+//! the same block, dozens at a time. The idea is PQ Fast Scan's (André et al., VLDB 2015) with AVX-512 VBMI's wide look-up, on
 //! Faiss's blocked layout. `vpermb` ignores an index's upper two bits, so the codes are used as they lie.
 //!
-//! A row of 64 codes: load, `vpermb` (port 5 on Intel, 1/cycle; 1/cycle on Zen 4, 2 on Zen 5), saturating add; the whole LUT is
-//! in 16 registers. Expected: 20 cycles a block of 64 codes (27 on Zen 4, where `vpermb` and the addition together take 1.3), so
-//! that one query over a list beyond the caches takes the time of reading it. A batch shares the reading: it goes block by
-//! block, the codes in registers and the queries' LUTs in L1. Measured at 1M: 0.58 ns a code on an Intel Xeon (2 MB of L2), as
-//! long as just reading; on Zen 4, which reads three times as fast, 0.24 to 0.3 ns, 1.25 to 1.35 times reading, and 0.16 ns in
-//! batches of 16: the loop alone takes 0.11 ns from L1 and 0.19 from the third cache, what is left is the first threshold and a
-//! thousand candidates.
+//! A row of 64 codes: load, `vpermb` (port 5 on Intel, 1/cycle; 1/cycle on Zen 4, 2 on Zen 5), saturating add; the whole LUT
+//! is in 16 registers. Expected: 20 cycles a block of 64 codes (27 on Zen 4, where `vpermb` and the addition together take
+//! 1.3), so that one query over a list beyond the caches takes the time of reading it. A batch shares the reading: it goes
+//! block by block, the codes in registers and the queries' LUTs in L1. Measured at 1M: 0.58 ns a code on an Intel Xeon (2 MB
+//! of L2), as long as just reading; on Zen 4, which reads three times as fast, 0.24 to 0.3 ns, 1.25 to 1.35 times reading,
+//! and 0.15 to 0.18 ns in batches of 16: the loop alone takes 0.11 ns from L1 and 0.19 from the third cache, what is left is
+//! the first threshold and a thousand candidates.
 //!
-//! It is the best one for short lists, where the distance table, the first threshold and a few hundred candidates take most of
-//! the time, and for batches. From about 90,000 codes on it loses to those that skip codes.
+//! It is the best one for batches and, with `avx512-6bit`, which takes more memory, for short lists, where the distance
+//! table, the first threshold and a few hundred candidates take most of the time. From about 90,000 codes on it loses to
+//! those that skip codes.
 
 use crate::{register, registry::Fidelity};
 
@@ -88,7 +89,7 @@ mod kernel {
     fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
         let tables = load_all(&lut.0);
         for block in blocks {
-            near.push(_mm512_cmpneq_epu8_mask(sums(&tables, block), _mm512_set1_epi8(-1)));
+            near.push(_mm512_cmpneq_epu8_mask(sums(&load_all(&block.0), &tables), _mm512_set1_epi8(-1)));
         }
     }
 
@@ -103,11 +104,7 @@ mod kernel {
             let ahead: *const [u8; 64] = ptr::from_ref(block).wrapping_add(AHEAD).cast();
             (0..NUM_SUB_VECTORS).for_each(|row| _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(row).cast()));
             for (lut, near) in &mut *queries {
-                let mut sums = [_mm512_setzero_si512(); 2];
-                for (m, (&row, entries)) in codes.iter().zip(&lut.0).enumerate() {
-                    sums[m % 2] = _mm512_adds_epu8(sums[m % 2], _mm512_permutexvar_epi8(row, load(entries)));
-                }
-                near.push(_mm512_cmpneq_epu8_mask(_mm512_adds_epu8(sums[0], sums[1]), _mm512_set1_epi8(-1)));
+                near.push(_mm512_cmpneq_epu8_mask(sums(&codes, &load_all(&lut.0)), _mm512_set1_epi8(-1)));
             }
         }
     }
@@ -117,16 +114,16 @@ mod kernel {
         let tables = load_all(&lut.0);
         for (block, out) in blocks.iter().zip(out) {
             // SAFETY: this function is compiled for the very features.
-            unsafe { LaneSums::write(out, [Avx512(sums(&tables, block))]) };
+            unsafe { LaneSums::write(out, [Avx512(sums(&load_all(&block.0), &tables))]) };
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn sums(tables: &[__m512i; NUM_SUB_VECTORS], block: &Block) -> __m512i {
+    fn sums(codes: &[__m512i; NUM_SUB_VECTORS], tables: &[__m512i; NUM_SUB_VECTORS]) -> __m512i {
         // Two sums, so that none waits for the other.
         let mut sums = [_mm512_setzero_si512(); 2];
-        for (m, (row, &table)) in block.0.iter().zip(tables).enumerate() {
-            sums[m % 2] = _mm512_adds_epu8(sums[m % 2], _mm512_permutexvar_epi8(load(row), table));
+        for (m, (&codes, &table)) in codes.iter().zip(tables).enumerate() {
+            sums[m % 2] = _mm512_adds_epu8(sums[m % 2], _mm512_permutexvar_epi8(codes, table));
         }
         _mm512_adds_epu8(sums[0], sums[1])
     }
