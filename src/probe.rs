@@ -30,11 +30,7 @@ impl<F: FnMut(f32, &[Row], &mut Candidates)> FindCandidates for F {}
 pub fn probe(table: &DistanceTable, rows: &[Row], top: &mut TopKHeap, mut find: impl FindCandidates) {
     let mut found = Candidates::new();
     let mut unfiltered = 0;
-    // What an allocator aligns to 16 bytes only begins within a cache line; from the next one on no vector is across two.
-    let ahead = match rows.as_ptr().align_offset(BLOCK) {
-        ahead @ ..4 => ahead.min(rows.len()),
-        _ => 0,
-    };
+    let ahead = to_alignment(rows);
     score(table, &rows[..ahead], 0, top);
     let mut at = ahead;
     while at < rows.len() {
@@ -55,6 +51,15 @@ pub fn probe(table: &DistanceTable, rows: &[Row], top: &mut TopKHeap, mut find: 
             unfiltered = usize::saturating_sub(unfiltered, 1);
         }
         at += stretch.len();
+    }
+}
+
+/// Rows before the first that begins a cache line: what an allocator aligns to 16 bytes only begins within one; from the next
+/// one on no vector is across two.
+pub fn to_alignment(rows: &[Row]) -> usize {
+    match rows.as_ptr().align_offset(BLOCK) {
+        ahead @ ..4 => ahead.min(rows.len()),
+        _ => 0,
     }
 }
 

@@ -40,13 +40,14 @@ mod kernel {
     use crate::{
         Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
         blocks::{BLOCK, Block, BlockedCodes, lanes},
-        byte_vector::{Avx512, columns},
+        byte_vector::{Avx512, ByteVector, columns},
         candidates::{Candidates, MAX_CANDIDATES},
-        filter::{LaneSums, Near},
+        filter::{Criterion, Filter, LaneSums, Near},
         leading::Leading,
-        lut::{FallingLut, FilterLut, FilterTable},
+        lut::{FallingLut, FilterLut, FilterTable, LIMIT},
         probe::{self, Row},
         registry::Scan,
+        table::distance,
     };
 
     #[derive(Clone)]
@@ -104,66 +105,155 @@ mod kernel {
         let mut ordered = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
         ordered.iter_mut().zip(order).for_each(|(row, m)| *row = table[m]);
         let (bounds, mut lut) = (FilterTable::new(&ordered), FilterLut::zeroed());
-        let mut lut = FallingLut::new(&bounds, &mut lut);
         let leading = columns_of(*order.first_chunk().expect("half of them"));
-        probe::probe(table, rows, top, |threshold, rows, candidates| {
-            lut.tighten(threshold);
-            let Some(lut) = lut.get() else { return };
-            find_by_leading(rows, leading, lut, candidates);
-            look_at_all(rows, order, lut, candidates);
-        });
+        let ahead = probe::to_alignment(rows);
+        let (blocks, rest) = rows[ahead..].as_chunks::<BLOCK>();
+        probe::score(table, &rows[..ahead], 0, top);
+        probe::score(table, rest, (rows.len() - rest.len()) as u32, top);
+        let lut = FallingLut::new(&bounds, &mut lut);
+        let by_leading = ByLeading {
+            lut,
+            order,
+            rows: blocks.as_flattened(),
+            first_id: ahead as u32,
+            table,
+            candidates: Candidates::new(),
+        };
+        let mut filter = Filter::new(blocks, blocks.len() * BLOCK, by_leading);
+        // SAFETY: this function is compiled for the very features; all sums are written.
+        unsafe {
+            filter.scan_up_to::<Avx512>(
+                blocks.len(),
+                top,
+                |lut, blocks, out| write_leading_sums(leading, lut, blocks, out),
+                |lut, blocks, near| find_by_leading(leading, lut, blocks, near),
+            );
+        }
+    }
+
+    /// Row-major codes, of which the leading sub-quantizers are looked up first, and the others of what those leave.
+    struct ByLeading<'a> {
+        lut: FallingLut<'a, NUM_CENTROIDS>,
+        /// The sub-quantizers as the LUT has them, the leading ones first.
+        order: [usize; NUM_SUB_VECTORS],
+        rows: &'a [Row],
+        first_id: u32,
+        table: &'a DistanceTable,
+        candidates: Candidates,
+    }
+
+    impl ByLeading<'_> {
+        /// Drops the candidates that all sub-quantizers rule out.
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
+        fn look_at_all(&mut self, limit: u8) {
+            /// Fewer are scored in no more time.
+            const WORTH_IT: usize = 8;
+            if self.candidates.places().len() < WORTH_IT {
+                return;
+            }
+            let mut near = [0; MAX_CANDIDATES / BLOCK];
+            for (places, near) in self.candidates.places().chunks(BLOCK).zip(&mut near) {
+                // SAFETY: this function is compiled for the very features.
+                let columns = unsafe { columns::<Avx512>(self.rows, places) };
+                let mut sum = _mm512_set1_epi8((LIMIT - limit) as i8);
+                for (m, entries) in self.order.into_iter().zip(&self.lut.entries().0) {
+                    sum = _mm512_adds_epu8(sum, look_up(load_all(entries), columns[m % NUM_SUB_VECTORS].0));
+                }
+                *near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1)) & lanes(places.len());
+            }
+            self.candidates.keep(&near, BLOCK);
+        }
+
+        fn settle(&mut self, limit: Option<u8>, top: &mut TopKHeap) {
+            if let Some(limit) = limit {
+                // SAFETY: the registry hands the scan out only where the CPU has the features.
+                unsafe { self.look_at_all(limit) };
+            }
+            for &place in self.candidates.places() {
+                top.push(self.first_id + place, distance(&self.rows[place as usize], self.table));
+            }
+            self.candidates.clear();
+        }
+    }
+
+    impl Criterion<NUM_CENTROIDS> for ByLeading<'_> {
+        #[inline(always)]
+        fn guess(&self) -> f32 {
+            self.lut.guess()
+        }
+
+        #[inline(always)]
+        unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
+            self.lut.quantize(threshold);
+        }
+
+        #[inline(always)]
+        fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
+            self.lut.limit(threshold, quantized_for)
+        }
+
+        #[inline(always)]
+        fn lut(&self) -> &FilterLut<NUM_CENTROIDS> {
+            self.lut.entries()
+        }
+
+        #[inline(always)]
+        unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
+            self.lut.tighten(threshold);
+        }
+
+        #[inline(always)]
+        unsafe fn score<V: ByteVector>(
+            &mut self,
+            hits: &[(usize, u64)],
+            limit: Option<u8>,
+            _: bool,
+            top: &mut TopKHeap,
+        ) {
+            for &(block, lanes) in hits {
+                self.candidates.add_lanes(block * BLOCK, lanes);
+                if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                    self.settle(limit, top);
+                }
+            }
+            self.settle(limit, top);
+        }
     }
 
     // Functions of their own, so that each has the registers to itself.
 
-    /// Writes down the rows that the leading sub-quantizers, whose entries come first in the LUT, can't rule out.
+    /// Finds the rows that the leading sub-quantizers, whose entries come first in the LUT, can't rule out.
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn find_by_leading(rows: &[Row], leading: __m512i, lut: &FilterLut<NUM_CENTROIDS>, candidates: &mut Candidates) {
-        let (blocks, rest) = rows.as_chunks::<BLOCK>();
-        let mut hits = [(0, 0); probe::STRETCH / BLOCK + 1];
-        let mut count = 0;
-        for (at, block) in blocks.iter().enumerate() {
-            let mut sum = _mm512_setzero_si512();
-            for (codes, entries) in transposed(block, leading).into_iter().zip(&lut.0) {
-                sum = _mm512_adds_epu8(sum, look_up(load_all(entries), codes));
-            }
-            let near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1));
-            hits[count % hits.len()] = (at, near);
-            count += usize::from(near != 0);
+    fn find_by_leading(leading: __m512i, lut: &FilterLut<NUM_CENTROIDS>, blocks: &[[Row; BLOCK]], near: &mut Near) {
+        for block in blocks {
+            near.push(_mm512_cmpneq_epu8_mask(sum_of_leading(leading, lut, block), _mm512_set1_epi8(-1)));
         }
-        if !rest.is_empty() {
-            hits[count] = (blocks.len(), lanes(rest.len()));
-            count += 1;
-        }
-        hits[..count].iter().for_each(|&(at, near)| candidates.add_lanes(at * BLOCK, near));
     }
 
-    /// Drops the candidates that all sub-quantizers, in the `order` of the LUT, rule out.
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn look_at_all(
-        rows: &[Row],
-        order: [usize; NUM_SUB_VECTORS],
+    fn write_leading_sums(
+        leading: __m512i,
         lut: &FilterLut<NUM_CENTROIDS>,
-        candidates: &mut Candidates,
+        blocks: &[[Row; BLOCK]],
+        out: &mut [MaybeUninit<LaneSums>],
     ) {
-        /// Fewer are scored in no more time.
-        const WORTH_IT: usize = 8;
-        if candidates.places().len() < WORTH_IT {
-            return;
-        }
-        let mut near = [0; MAX_CANDIDATES / BLOCK];
-        for (places, near) in candidates.places().chunks(BLOCK).zip(&mut near) {
+        for (block, out) in blocks.iter().zip(out) {
             // SAFETY: this function is compiled for the very features.
-            let columns = unsafe { columns::<Avx512>(rows, places) };
-            let mut sum = _mm512_setzero_si512();
-            for (m, entries) in order.into_iter().zip(&lut.0) {
-                sum = _mm512_adds_epu8(sum, look_up(load_all(entries), columns[m % NUM_SUB_VECTORS].0));
-            }
-            *near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1)) & lanes(places.len());
+            unsafe { LaneSums::write(out, [Avx512(sum_of_leading(leading, lut, block))]) };
         }
-        candidates.keep(&near, BLOCK);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
+    fn sum_of_leading(leading: __m512i, lut: &FilterLut<NUM_CENTROIDS>, block: &[Row; BLOCK]) -> __m512i {
+        let mut sum = _mm512_setzero_si512();
+        for (codes, entries) in transposed(block, leading).into_iter().zip(&lut.0) {
+            sum = _mm512_adds_epu8(sum, look_up(load_all(entries), codes));
+        }
+        sum
     }
 
     /// The index for `vpermi2b` that takes some codes of 8 rows, those of one sub-quantizer side by side.
