@@ -97,7 +97,7 @@ impl BlockedCodes {
         bounds: &'a FilterTable<G>,
         lut: &'a mut FilterLut<G>,
     ) -> Filter<'a, Block, ByBlocks<'a, G>, G> {
-        let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds, lut), Candidates::new());
+        let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds, lut, 0), Candidates::new());
         Filter::new(blocks, self.num_vectors(), ByBlocks { lut, blocks, table, candidates })
     }
 }

@@ -49,6 +49,25 @@ pub unsafe trait ByteVector: Copy {
     unsafe fn interleave_high(self, other: Self) -> Self;
     /// The entry of a table of 64 for the low six bits of each lane of `index`.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
+    /// Where bit `BIT` of `index` is set `other`, else `self`.
+    unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self;
+    /// The entry of a table of `G`, 64, 128 or 256, for the low bits of each lane of `index`.
+    #[inline(always)]
+    unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
+        // SAFETY: this method's contract.
+        unsafe {
+            match entries.as_chunks::<64>().0 {
+                [a] => Self::look_up_64(a, index),
+                [a, b] => Self::look_up_64(a, index).choose::<6>(Self::look_up_64(b, index), index),
+                [a, b, c, d] => {
+                    let lower = Self::look_up_64(a, index).choose::<6>(Self::look_up_64(b, index), index);
+                    let upper = Self::look_up_64(c, index).choose::<6>(Self::look_up_64(d, index), index);
+                    lower.choose::<7>(upper, index)
+                }
+                _ => unreachable!("tables have 64, 128 or 256 entries"),
+            }
+        }
+    }
     /// The least of the entries whose bit is set in `present`, or 255.
     #[inline(always)]
     unsafe fn least_of_64(entries: &[u8; 64], present: u64) -> u8 {
@@ -169,6 +188,14 @@ mod x86_64 {
             unsafe { Ssse3(_mm_unpackhi_epi8(self.0, other.0)) }
         }
         #[inline(always)]
+        unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self {
+            unsafe {
+                let bit = _mm_set1_epi8(1 << BIT);
+                let set = _mm_cmpeq_epi8(_mm_and_si128(index.0, bit), bit);
+                Ssse3(_mm_or_si128(_mm_and_si128(set, other.0), _mm_andnot_si128(set, self.0)))
+            }
+        }
+        #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
             unsafe {
                 let tables: [__m128i; 4] = std::array::from_fn(|t| Self::table(&entries.as_chunks::<16>().0[t]).0);
@@ -242,16 +269,21 @@ mod x86_64 {
             unsafe { Avx2(_mm256_unpackhi_epi8(self.0, other.0)) }
         }
         #[inline(always)]
+        unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self {
+            unsafe {
+                // The bit becomes the top one, which is all that a blend looks at.
+                let shifted = _mm256_sll_epi16(index.0, _mm_cvtsi32_si128(7 - BIT));
+                Avx2(_mm256_blendv_epi8(self.0, other.0, shifted))
+            }
+        }
+        #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
             unsafe {
                 let (quarters, _) = entries.as_chunks::<16>();
-                let low = index.low_nibbles().0;
-                let find = |at: usize| _mm256_shuffle_epi8(Self::table(&quarters[at]).0, low);
-                // The fifth bit, then the sixth, become the top one, which is all that a blend looks at.
-                let fifth = _mm256_slli_epi16::<3>(index.0);
-                let (lower, upper) =
-                    (_mm256_blendv_epi8(find(0), find(1), fifth), _mm256_blendv_epi8(find(2), find(3), fifth));
-                Avx2(_mm256_blendv_epi8(lower, upper, _mm256_slli_epi16::<2>(index.0)))
+                let low = index.low_nibbles();
+                let find = |at: usize| Self::table(&quarters[at]).look_up(low);
+                let (lower, upper) = (find(0).choose::<4>(find(1), index), find(2).choose::<4>(find(3), index));
+                lower.choose::<5>(upper, index)
             }
         }
     }
@@ -326,6 +358,29 @@ mod x86_64 {
         #[inline(always)]
         unsafe fn interleave_high(self, other: Self) -> Self {
             unsafe { Avx512(_mm512_unpackhi_epi8(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self {
+            unsafe {
+                let shifted = _mm512_sll_epi16(index.0, _mm_cvtsi32_si128(7 - BIT));
+                Avx512(_mm512_mask_blend_epi8(_mm512_movepi8_mask(shifted), self.0, other.0))
+            }
+        }
+        #[inline(always)]
+        unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
+            unsafe {
+                let look_up_128 = |entries: &[[u8; 64]; 2]| {
+                    let [a, b] = [0, 1].map(|at: usize| Self::load(entries[at].as_ptr()).0);
+                    Avx512(_mm512_permutex2var_epi8(a, index.0, b))
+                };
+                let quarters = entries.as_chunks::<64>().0;
+                match quarters.as_chunks::<2>().0 {
+                    [] => Self::look_up_64(&quarters[0], index),
+                    [all] => look_up_128(all),
+                    [lower, upper] => look_up_128(lower).choose::<7>(look_up_128(upper), index),
+                    _ => unreachable!("tables have 64, 128 or 256 entries"),
+                }
+            }
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
@@ -407,6 +462,10 @@ mod aarch64 {
         #[inline(always)]
         unsafe fn interleave_high(self, other: Self) -> Self {
             unsafe { Neon(vzip2q_u8(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self {
+            unsafe { Neon(vbslq_u8(vtstq_u8(index.0, vdupq_n_u8(1 << BIT)), other.0, self.0)) }
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {

@@ -55,6 +55,21 @@ impl Near {
         self.count += usize::from(lanes != 0);
     }
 
+    /// [`push`](Near::push)es the lanes of a block's sums that are below 255.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
+    #[inline(always)]
+    pub unsafe fn push_sums<V: ByteVector, const N: usize>(&mut self, sums: [V; N]) {
+        const { assert!(N * V::LANES == BLOCK) };
+        let mut lanes = 0;
+        for (part, sums) in sums.into_iter().enumerate() {
+            // SAFETY: this method's contract.
+            lanes |= unsafe { sums.below_255() } << (part * V::LANES);
+        }
+        self.push(lanes);
+    }
+
     /// Whether the next stretch may be too much, or the last block passes whole: such blocks are best scored while they are in
     /// the first cache.
     #[inline(always)]

@@ -43,8 +43,8 @@ pub mod lut;
 pub mod memory;
 pub mod merged;
 pub mod ordered;
-pub mod probe;
 pub mod registry;
+pub mod row_major;
 pub mod table;
 pub mod top_k;
 

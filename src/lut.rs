@@ -113,13 +113,16 @@ pub struct FallingLut<'a, const G: usize> {
     span: f64,
     /// What one row has been raised by since.
     raised: u8,
+    /// Which one.
+    raised_row: usize,
 }
 
 impl<'a, const G: usize> FallingLut<'a, G> {
-    /// Makes `lut`, which still lets everything pass, the LUT for `bounds`.
+    /// Makes `lut`, which still lets everything pass, the LUT for `bounds`. Between two quantizations the entries of `raised_row`
+    /// rise instead.
     #[inline(always)]
-    pub fn new(bounds: &'a FilterTable<G>, lut: &'a mut FilterLut<G>) -> Self {
-        FallingLut { bounds, lut, threshold: f32::INFINITY, span: f64::INFINITY, raised: 0 }
+    pub fn new(bounds: &'a FilterTable<G>, lut: &'a mut FilterLut<G>, raised_row: usize) -> Self {
+        FallingLut { bounds, lut, threshold: f32::INFINITY, span: f64::INFINITY, raised: 0, raised_row }
     }
 
     /// The LUT for the last threshold, or none before there was one.
@@ -174,7 +177,7 @@ impl<'a, const G: usize> FallingLut<'a, G> {
         let limit = (f64::from(LIMIT) * span / self.span) as u8;
         let raise = LIMIT - limit - self.raised;
         if raise > 0 {
-            self.lut.0[0].iter_mut().for_each(|entry| *entry = entry.saturating_add(raise));
+            self.lut.0[self.raised_row].iter_mut().for_each(|entry| *entry = entry.saturating_add(raise));
             self.raised += raise;
         }
         usize::from(raise > 0)
@@ -229,6 +232,12 @@ impl<const G: usize> FilterTable<G> {
                 *entry = unsafe { scaled.to_int_unchecked::<i32>() } as u8;
             }
         }
+    }
+
+    /// How far the mean of each row lies above its minimum, times `G`: what its sub-quantizer tells about a distance.
+    #[inline(always)]
+    pub fn spreads(&self) -> [f32; NUM_SUB_VECTORS] {
+        std::array::from_fn(|m| fold(&self.minima.0[m], |minimum| minimum, |a, b| a + b))
     }
 
     /// What table entries, one of each row, are about in the LUT for `threshold`, unrounded and not saturated.
@@ -309,7 +318,7 @@ mod tests {
         }
         let bounds = FilterTable::<NUM_CENTROIDS>::new(&table);
         let mut lut = FilterLut::zeroed();
-        let mut lut = FallingLut::new(&bounds, &mut lut);
+        let mut lut = FallingLut::new(&bounds, &mut lut, 0);
         lut.tighten(0.0);
         lut.tighten(f32::NEG_INFINITY);
         let sums = lut.get().expect("a threshold").0.iter().map(|row| u32::from(*row.iter().max().expect("entries")));

@@ -19,7 +19,7 @@ use crate::{
     grouping::{self, GROUPS},
     lut::{FallingLut, FilterLut, FilterTable, LIMIT},
     memory::{HugeVec, Plain, prefetch},
-    probe::Row,
+    row_major::Row,
     table::distance,
 };
 
@@ -63,13 +63,8 @@ macro_rules! merged_kernel {
         #[target_feature(enable = $features)]
         fn find_near(lut: &$crate::lut::FilterLut<$groups>, blocks: &[$block], near: &mut $crate::filter::Near) {
             for block in blocks {
-                let mut lanes = 0;
-                for (part, sums) in sums(lut, block).into_iter().enumerate() {
-                    // SAFETY: this function is compiled for the very features.
-                    lanes |= unsafe { $crate::byte_vector::ByteVector::below_255(sums) }
-                        << (part * <$vector as $crate::byte_vector::ByteVector>::LANES);
-                }
-                near.push(lanes);
+                // SAFETY: this function is compiled for the very features.
+                unsafe { near.push_sums(sums(lut, block)) };
             }
         }
 
@@ -320,7 +315,7 @@ impl<B: LabelBlock, const M: usize> MergedCodes<B, M> {
         let table = self.codebook.distance_table_in(query, &mut table);
         let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
         let criterion = ByRows {
-            lut: FallingLut::new(&bounds, &mut lut),
+            lut: FallingLut::new(&bounds, &mut lut, 0),
             merged: FilterLut::zeroed(),
             groups: &self.groups,
             rows: &self.rows,

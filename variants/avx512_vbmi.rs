@@ -39,16 +39,16 @@ mod kernel {
 
     use crate::{
         Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
-        blocks::{BLOCK, Block, BlockedCodes, lanes},
-        byte_vector::{Avx512, ByteVector, columns},
-        candidates::{Candidates, MAX_CANDIDATES},
-        filter::{Criterion, Filter, LaneSums, Near},
-        leading::Leading,
-        lut::{FallingLut, FilterLut, FilterTable, LIMIT},
-        probe::{self, Row},
+        blocks::{BLOCK, Block, BlockedCodes},
+        byte_vector::{Avx512, ByteVector as _},
+        filter::{LaneSums, Near},
+        lut::{FilterLut, FilterTable},
         registry::Scan,
-        table::distance,
+        row_major::{self, LEADING, RowBlock},
     };
+
+    /// Of two centroids each.
+    const GROUPS: usize = 256;
 
     #[derive(Clone)]
     struct Avx512Vbmi {
@@ -80,7 +80,7 @@ mod kernel {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
-        let (bounds, mut lut) = (FilterTable::<NUM_CENTROIDS>::new(table), FilterLut::zeroed());
+        let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
         // SAFETY: this function is compiled for the very features.
         unsafe {
             codes.filter(table, &bounds, &mut lut).scan_up_to::<Avx512>(
@@ -92,132 +92,17 @@ mod kernel {
         }
     }
 
-    /// Sub-quantizers that are looked up first.
-    const LEADING: usize = NUM_SUB_VECTORS / 2;
-
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan_rows(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
-        let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
-        if rows.len() < probe::SHORT {
-            return probe::score(table, rows, 0, top);
-        }
-        let order = Leading::<NUM_SUB_VECTORS>::new(table).sub_quantizers;
-        let mut ordered = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
-        ordered.iter_mut().zip(order).for_each(|(row, m)| *row = table[m]);
-        let (bounds, mut lut) = (FilterTable::new(&ordered), FilterLut::zeroed());
-        let leading = columns_of(*order.first_chunk().expect("half of them"));
-        let ahead = probe::to_alignment(rows);
-        let (blocks, rest) = rows[ahead..].as_chunks::<BLOCK>();
-        probe::score(table, &rows[..ahead], 0, top);
-        probe::score(table, rest, (rows.len() - rest.len()) as u32, top);
-        let lut = FallingLut::new(&bounds, &mut lut);
-        let by_leading = ByLeading {
-            lut,
-            order,
-            rows: blocks.as_flattened(),
-            first_id: ahead as u32,
-            table,
-            candidates: Candidates::new(),
-        };
-        let mut filter = Filter::new(blocks, blocks.len() * BLOCK, by_leading);
         // SAFETY: this function is compiled for the very features; all sums are written.
         unsafe {
-            filter.scan_up_to::<Avx512>(
-                blocks.len(),
-                top,
-                |lut, blocks, out| write_leading_sums(leading, lut, blocks, out),
-                |lut, blocks, near| find_by_leading(leading, lut, blocks, near),
-            );
-        }
-    }
-
-    /// Row-major codes, of which the leading sub-quantizers are looked up first, and the others of what those leave.
-    struct ByLeading<'a> {
-        lut: FallingLut<'a, NUM_CENTROIDS>,
-        /// The sub-quantizers as the LUT has them, the leading ones first.
-        order: [usize; NUM_SUB_VECTORS],
-        rows: &'a [Row],
-        first_id: u32,
-        table: &'a DistanceTable,
-        candidates: Candidates,
-    }
-
-    impl ByLeading<'_> {
-        /// Drops the candidates that all sub-quantizers rule out.
-        #[inline(never)]
-        #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-        fn look_at_all(&mut self, limit: u8) {
-            /// Fewer are scored in no more time.
-            const WORTH_IT: usize = 8;
-            if self.candidates.places().len() < WORTH_IT {
-                return;
-            }
-            let mut near = [0; MAX_CANDIDATES / BLOCK];
-            for (places, near) in self.candidates.places().chunks(BLOCK).zip(&mut near) {
-                // SAFETY: this function is compiled for the very features.
-                let columns = unsafe { columns::<Avx512>(self.rows, places) };
-                let mut sum = _mm512_set1_epi8((LIMIT - limit) as i8);
-                for (m, entries) in self.order.into_iter().zip(&self.lut.entries().0) {
-                    sum = _mm512_adds_epu8(sum, look_up(load_all(entries), columns[m % NUM_SUB_VECTORS].0));
-                }
-                *near = _mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1)) & lanes(places.len());
-            }
-            self.candidates.keep(&near, BLOCK);
-        }
-
-        fn settle(&mut self, limit: Option<u8>, top: &mut TopKHeap) {
-            if let Some(limit) = limit {
-                // SAFETY: the registry hands the scan out only where the CPU has the features.
-                unsafe { self.look_at_all(limit) };
-            }
-            for &place in self.candidates.places() {
-                top.push(self.first_id + place, distance(&self.rows[place as usize], self.table));
-            }
-            self.candidates.clear();
-        }
-    }
-
-    impl Criterion<NUM_CENTROIDS> for ByLeading<'_> {
-        #[inline(always)]
-        fn guess(&self) -> f32 {
-            self.lut.guess()
-        }
-
-        #[inline(always)]
-        unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
-            self.lut.quantize(threshold);
-        }
-
-        #[inline(always)]
-        fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
-            self.lut.limit(threshold, quantized_for)
-        }
-
-        #[inline(always)]
-        fn lut(&self) -> &FilterLut<NUM_CENTROIDS> {
-            self.lut.entries()
-        }
-
-        #[inline(always)]
-        unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
-            self.lut.tighten(threshold);
-        }
-
-        #[inline(always)]
-        unsafe fn score<V: ByteVector>(
-            &mut self,
-            hits: &[(usize, u64)],
-            limit: Option<u8>,
-            _: bool,
-            top: &mut TopKHeap,
-        ) {
-            for &(block, lanes) in hits {
-                self.candidates.add_lanes(block * BLOCK, lanes);
-                if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
-                    self.settle(limit, top);
-                }
-            }
-            self.settle(limit, top);
+            row_major::scan::<Avx512, NUM_CENTROIDS, _, _>(table, codes, top, |leading| {
+                let columns = columns_of(leading);
+                (
+                    move |lut: &_, blocks: &[_], out: &mut [_]| write_leading_sums(leading, columns, lut, blocks, out),
+                    move |lut: &_, blocks: &[_], near: &mut _| find_by_leading(leading, columns, lut, blocks, near),
+                )
+            });
         }
     }
 
@@ -226,32 +111,44 @@ mod kernel {
     /// Finds the rows that the leading sub-quantizers, whose entries come first in the LUT, can't rule out.
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn find_by_leading(leading: __m512i, lut: &FilterLut<NUM_CENTROIDS>, blocks: &[[Row; BLOCK]], near: &mut Near) {
+    fn find_by_leading(
+        leading: [usize; LEADING],
+        columns: __m512i,
+        lut: &FilterLut<NUM_CENTROIDS>,
+        blocks: &[RowBlock],
+        near: &mut Near,
+    ) {
         for block in blocks {
-            near.push(_mm512_cmpneq_epu8_mask(sum_of_leading(leading, lut, block), _mm512_set1_epi8(-1)));
+            near.push(_mm512_cmpneq_epu8_mask(sum_of_leading(leading, columns, lut, block), _mm512_set1_epi8(-1)));
         }
     }
 
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn write_leading_sums(
-        leading: __m512i,
+        leading: [usize; LEADING],
+        columns: __m512i,
         lut: &FilterLut<NUM_CENTROIDS>,
-        blocks: &[[Row; BLOCK]],
+        blocks: &[RowBlock],
         out: &mut [MaybeUninit<LaneSums>],
     ) {
         for (block, out) in blocks.iter().zip(out) {
             // SAFETY: this function is compiled for the very features.
-            unsafe { LaneSums::write(out, [Avx512(sum_of_leading(leading, lut, block))]) };
+            unsafe { LaneSums::write(out, [Avx512(sum_of_leading(leading, columns, lut, block))]) };
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn sum_of_leading(leading: __m512i, lut: &FilterLut<NUM_CENTROIDS>, block: &[Row; BLOCK]) -> __m512i {
+    fn sum_of_leading(
+        leading: [usize; LEADING],
+        columns: __m512i,
+        lut: &FilterLut<NUM_CENTROIDS>,
+        block: &RowBlock,
+    ) -> __m512i {
         let mut sum = _mm512_setzero_si512();
-        for (codes, entries) in transposed(block, leading).into_iter().zip(&lut.0) {
-            sum = _mm512_adds_epu8(sum, look_up(load_all(entries), codes));
+        for (m, codes) in leading.into_iter().zip(transposed(block, columns)) {
+            sum = _mm512_adds_epu8(sum, look_up(&lut.0[m % NUM_SUB_VECTORS], codes));
         }
         sum
     }
@@ -266,7 +163,7 @@ mod kernel {
     /// The codes of each of the sub-quantizers that `columns` names, in the order of the rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn transposed(rows: &[[u8; NUM_SUB_VECTORS]; BLOCK], columns: __m512i) -> [__m512i; LEADING] {
+    fn transposed(rows: &RowBlock, columns: __m512i) -> [__m512i; LEADING] {
         let eights: [__m512i; LEADING] = array::from_fn(|at| {
             let (eight, _) = rows[8 * at..].as_chunks::<4>();
             // SAFETY: four rows are 64 bytes, and there are eight.
@@ -293,28 +190,20 @@ mod kernel {
         [even(0), even(2), even(1), even(3), odd(0), odd(2), odd(1), odd(3)]
     }
 
-    /// The quarters of a sub-quantizer's LUT.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn load_all(entries: &[u8; NUM_CENTROIDS]) -> [__m512i; 4] {
-        // SAFETY: `entries` has four times 64 bytes.
-        array::from_fn(|at| unsafe { _mm512_loadu_si512(entries.as_ptr().add(64 * at).cast()) })
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn look_up([a, b, c, d]: [__m512i; 4], codes: __m512i) -> __m512i {
-        let (lower, upper) = (_mm512_permutex2var_epi8(a, codes, b), _mm512_permutex2var_epi8(c, codes, d));
-        _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), lower, upper)
+    fn look_up<const G: usize>(entries: &[u8; G], codes: __m512i) -> __m512i {
+        // SAFETY: this function is compiled for the very features.
+        unsafe { Avx512::look_up_in(entries, Avx512(codes)).0 }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn find_near(lut: &FilterLut<NUM_CENTROIDS>, blocks: &[Block], near: &mut Near) {
+    fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
         for_each_sum(lut, blocks, |sum| near.push(_mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1))));
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn write_sums(lut: &FilterLut<NUM_CENTROIDS>, blocks: &[Block], out: &mut [MaybeUninit<LaneSums>]) {
+    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [MaybeUninit<LaneSums>]) {
         let mut out = out.iter_mut();
         for_each_sum(lut, blocks, |sum| {
             let out = out.next().expect("as many as there are blocks");
@@ -326,7 +215,7 @@ mod kernel {
     /// Sums up each block's lanes, saturating.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn for_each_sum(lut: &FilterLut<NUM_CENTROIDS>, blocks: &[Block], mut take: impl FnMut(__m512i)) {
+    fn for_each_sum(lut: &FilterLut<GROUPS>, blocks: &[Block], mut take: impl FnMut(__m512i)) {
         /// Blocks that share the loads of the LUT, which would limit the scan of one at a time.
         const AT_ONCE: usize = 4;
         let (groups, rest) = blocks.as_chunks::<AT_ONCE>();
@@ -336,18 +225,17 @@ mod kernel {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn sums<const N: usize>(lut: &FilterLut<NUM_CENTROIDS>, blocks: &[Block; N]) -> [__m512i; N] {
+    fn sums<const N: usize>(lut: &FilterLut<GROUPS>, blocks: &[Block; N]) -> [__m512i; N] {
         /// Blocks from the one that is read to the one that is asked for: to the hardware several at once are no stream.
         const AHEAD: usize = 12;
         let mut sums = [_mm512_setzero_si512(); N];
         for (m, entries) in lut.0.iter().enumerate() {
-            let quarters = load_all(entries);
             for (sum, block) in sums.iter_mut().zip(blocks) {
                 let ahead = ptr::from_ref(block).wrapping_add(AHEAD).cast::<[u8; BLOCK]>().wrapping_add(m);
                 _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                 // SAFETY: a row has 64 bytes.
                 let codes = unsafe { _mm512_loadu_si512(block.0[m].as_ptr().cast()) };
-                *sum = _mm512_adds_epu8(*sum, look_up(quarters, codes));
+                *sum = _mm512_adds_epu8(*sum, look_up(entries, codes));
             }
         }
         sums

@@ -16,13 +16,15 @@
 //! holds half of a table.
 
 use crate::{
-    Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
-    candidates::Candidates,
+    Codebook, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
+    blocks::BLOCK,
+    candidates::{Candidates, MAX_CANDIDATES},
     leading::{self, Leading},
     lut::{FilterLut, FilterTable, LIMIT},
-    probe::{self, Row},
     register,
     registry::{Fidelity, Scan},
+    row_major::{Row, RowMajorCodes, score},
+    table::distance,
 };
 
 register! {
@@ -35,6 +37,11 @@ register! {
     probe: probe,
 }
 
+/// Codes in a list below which a filter costs more to set up than it saves.
+const SHORT: usize = 2048;
+/// Stretches that are scored without a filter once one has let most codes pass: data that defeats it (uniform codes, or the
+/// nearest ones last) then costs little more than scoring everything.
+const UNFILTERED: usize = 16;
 /// Codes in a list from which on tables of pairs pay.
 const LONG: usize = 1 << 16;
 /// Codes that are filtered without them first, so that the threshold falls little afterwards.
@@ -46,44 +53,44 @@ const FIRST_PAIRS: usize = 2;
 /// Pairs that are looked up for what those let pass.
 const PAIRS: usize = 4;
 
-#[derive(Clone)]
-struct PairLut {
-    codebook: Codebook,
-    codes: Vec<u8>,
-}
-
 fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-    Ok(Box::new(PairLut { codebook: codebook.clone(), codes: codes.to_vec() }))
-}
-
-impl Scan for PairLut {
-    fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-        probe(&self.codebook.distance_table(query), &self.codes, top);
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.codes.len()
-    }
+    Ok(Box::new(RowMajorCodes::new(codebook, codes, probe)))
 }
 
 fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
     let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
-    if rows.len() < probe::SHORT {
-        return probe::score(table, rows, 0, top);
+    if rows.len() < SHORT {
+        return score(table, rows, 0, top);
     }
     let leading = Leading::new(table);
     let entries = leading.sub_quantizers.map(|m| (&table[m], m));
     let mut pairs = None;
-    let mut to_come = rows.len();
-    let for_pairs = if rows.len() < LONG { 0 } else { rows.len() - BEFORE_PAIRS };
-    probe::probe(table, rows, top, |threshold, rows, candidates| {
-        to_come -= rows.len();
-        if to_come < for_pairs {
-            pairs.get_or_insert_with(|| PairTables::new(table, threshold)).select(threshold, rows, candidates);
+    let for_pairs = if rows.len() < LONG { rows.len() } else { BEFORE_PAIRS };
+    let mut found = Candidates::new();
+    let (mut at, mut unfiltered) = (0, 0);
+    while at < rows.len() {
+        // A block to find a threshold, then longer and longer stretches.
+        let stretch = &rows[at..rows.len().min(at + at.clamp(BLOCK, MAX_CANDIDATES))];
+        let threshold = top.threshold();
+        if threshold == f32::INFINITY || unfiltered > 0 {
+            score(table, stretch, at as u32, top);
+            unfiltered = usize::saturating_sub(unfiltered, 1);
         } else {
-            select_by_leading(leading.limit(threshold), entries, rows, candidates);
+            found.clear();
+            if at >= for_pairs {
+                pairs.get_or_insert_with(|| PairTables::new(table, threshold)).select(threshold, stretch, &mut found);
+            } else {
+                select_by_leading(leading.limit(threshold), entries, stretch, &mut found);
+            }
+            for &place in found.places() {
+                top.push(at as u32 + place, distance(&stretch[place as usize], table));
+            }
+            if found.places().len() > stretch.len() / 2 {
+                unfiltered = UNFILTERED;
+            }
         }
-    });
+        at += stretch.len();
+    }
 }
 
 // The loops over the codes are functions of their own, so that nothing else takes their registers.

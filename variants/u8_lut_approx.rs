@@ -6,10 +6,9 @@
 //! the first codes, which is fine enough that the recall stays.
 
 use crate::{
-    Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
-    probe::score,
-    register,
+    Codebook, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap, register,
     registry::{Fidelity, Scan},
+    row_major::{RowMajorCodes, score},
 };
 
 register! {
@@ -25,24 +24,8 @@ register! {
 /// Codes that are scored in f32 to find the scale, or `k` if that is more.
 const SAMPLE: usize = 1024;
 
-#[derive(Clone)]
-struct U8Lut {
-    codebook: Codebook,
-    codes: Vec<[u8; NUM_SUB_VECTORS]>,
-}
-
 fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-    Ok(Box::new(U8Lut { codebook: codebook.clone(), codes: codes.as_chunks().0.to_vec() }))
-}
-
-impl Scan for U8Lut {
-    fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-        probe(&self.codebook.distance_table(query), self.codes.as_flattened(), top);
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.codes.as_flattened().len()
-    }
+    Ok(Box::new(RowMajorCodes::new(codebook, codes, probe)))
 }
 
 fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
