@@ -49,23 +49,16 @@ pub unsafe trait ByteVector: Copy {
     unsafe fn interleave_high(self, other: Self) -> Self;
     /// The entry of a table of 64 for the low six bits of each lane of `index`.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
-    /// Where bit `BIT` of `index` is set `other`, else `self`.
-    unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self;
     /// The entry of a table of `G`, 64, 128 or 256, for the low bits of each lane of `index`.
     #[inline(always)]
     unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
-        // SAFETY: this method's contract.
+        let mut lanes = [0; 64];
+        const { assert!(Self::LANES <= 64) };
+        // SAFETY: `lanes` has as many bytes; the instruction set is this method's contract.
         unsafe {
-            match entries.as_chunks::<64>().0 {
-                [a] => Self::look_up_64(a, index),
-                [a, b] => Self::look_up_64(a, index).choose::<6>(Self::look_up_64(b, index), index),
-                [a, b, c, d] => {
-                    let lower = Self::look_up_64(a, index).choose::<6>(Self::look_up_64(b, index), index);
-                    let upper = Self::look_up_64(c, index).choose::<6>(Self::look_up_64(d, index), index);
-                    lower.choose::<7>(upper, index)
-                }
-                _ => unreachable!("tables have 64, 128 or 256 entries"),
-            }
+            index.store(lanes.as_mut_ptr());
+            lanes.iter_mut().for_each(|lane| *lane = entries[usize::from(*lane) % G]);
+            Self::load(lanes.as_ptr())
         }
     }
     /// The least of the entries whose bit is set in `present`, or 255.
@@ -188,14 +181,6 @@ mod x86_64 {
             unsafe { Ssse3(_mm_unpackhi_epi8(self.0, other.0)) }
         }
         #[inline(always)]
-        unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self {
-            unsafe {
-                let bit = _mm_set1_epi8(1 << BIT);
-                let set = _mm_cmpeq_epi8(_mm_and_si128(index.0, bit), bit);
-                Ssse3(_mm_or_si128(_mm_and_si128(set, other.0), _mm_andnot_si128(set, self.0)))
-            }
-        }
-        #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
             unsafe {
                 let tables: [__m128i; 4] = std::array::from_fn(|t| Self::table(&entries.as_chunks::<16>().0[t]).0);
@@ -269,21 +254,25 @@ mod x86_64 {
             unsafe { Avx2(_mm256_unpackhi_epi8(self.0, other.0)) }
         }
         #[inline(always)]
-        unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self {
-            unsafe {
-                // The bit becomes the top one, which is all that a blend looks at.
-                let shifted = _mm256_sll_epi16(index.0, _mm_cvtsi32_si128(7 - BIT));
-                Avx2(_mm256_blendv_epi8(self.0, other.0, shifted))
-            }
+        unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
+            unsafe { Self::look_up_in(entries, index) }
         }
         #[inline(always)]
-        unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
+        unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
             unsafe {
-                let (quarters, _) = entries.as_chunks::<16>();
                 let low = index.low_nibbles();
-                let find = |at: usize| Self::table(&quarters[at]).look_up(low);
-                let (lower, upper) = (find(0).choose::<4>(find(1), index), find(2).choose::<4>(find(3), index));
-                lower.choose::<5>(upper, index)
+                let mut found = [Self::splat(0); 16];
+                for (found, entries) in found.iter_mut().zip(entries.as_chunks::<16>().0) {
+                    *found = Self::table(entries).look_up(low);
+                }
+                for bit in 4..8 {
+                    // It becomes the top one, which is all that a blend looks at.
+                    let upper = _mm256_sll_epi16(index.0, _mm_cvtsi32_si128(7 - bit));
+                    for i in 0..G >> (bit + 1) {
+                        found[i] = Avx2(_mm256_blendv_epi8(found[2 * i].0, found[2 * i + 1].0, upper));
+                    }
+                }
+                found[0]
             }
         }
     }
@@ -360,13 +349,6 @@ mod x86_64 {
             unsafe { Avx512(_mm512_unpackhi_epi8(self.0, other.0)) }
         }
         #[inline(always)]
-        unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self {
-            unsafe {
-                let shifted = _mm512_sll_epi16(index.0, _mm_cvtsi32_si128(7 - BIT));
-                Avx512(_mm512_mask_blend_epi8(_mm512_movepi8_mask(shifted), self.0, other.0))
-            }
-        }
-        #[inline(always)]
         unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
             unsafe {
                 let look_up_128 = |entries: &[[u8; 64]; 2]| {
@@ -377,7 +359,10 @@ mod x86_64 {
                 match quarters.as_chunks::<2>().0 {
                     [] => Self::look_up_64(&quarters[0], index),
                     [all] => look_up_128(all),
-                    [lower, upper] => look_up_128(lower).choose::<7>(look_up_128(upper), index),
+                    [lower, upper] => {
+                        let upper_half = _mm512_movepi8_mask(index.0);
+                        Avx512(_mm512_mask_blend_epi8(upper_half, look_up_128(lower).0, look_up_128(upper).0))
+                    }
                     _ => unreachable!("tables have 64, 128 or 256 entries"),
                 }
             }
@@ -464,8 +449,17 @@ mod aarch64 {
             unsafe { Neon(vzip2q_u8(self.0, other.0)) }
         }
         #[inline(always)]
-        unsafe fn choose<const BIT: i32>(self, other: Self, index: Self) -> Self {
-            unsafe { Neon(vbslq_u8(vtstq_u8(index.0, vdupq_n_u8(1 << BIT)), other.0, self.0)) }
+        unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
+            unsafe {
+                // An index beyond its 64 entries, as one below them is after the subtraction, leaves what was found before.
+                let mut index = vandq_u8(index.0, vdupq_n_u8((G - 1) as u8));
+                let mut found = vdupq_n_u8(0);
+                for entries in entries.as_chunks::<64>().0 {
+                    found = vqtbx4q_u8(found, vld1q_u8_x4(entries.as_ptr()), index);
+                    index = vsubq_u8(index, vdupq_n_u8(64));
+                }
+                Neon(found)
+            }
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
