@@ -79,14 +79,18 @@ pub unsafe trait ByteVector: Copy {
 /// The CPU has the instruction set of `V`; the caller is compiled for it.
 #[inline(always)]
 pub unsafe fn columns<V: ByteVector>(rows: &[[u8; NUM_SUB_VECTORS]], places: &[u32]) -> [V; NUM_SUB_VECTORS] {
-    // SAFETY: rows have 16 bytes; the instruction set is this function's contract.
+    // Once, for a check of each would take a tenth of a query.
+    let last = places.len().checked_sub(1).expect("places");
+    let largest = places.iter().fold(0, |largest, &place| largest.max(place));
+    assert!((largest as usize) < rows.len(), "place {largest} of {} rows", rows.len());
+    // SAFETY: all places up to `last` are in `rows`, whose rows have 16 bytes; the instruction set is this function's contract.
     unsafe {
         let mut columns = [V::splat(0); NUM_SUB_VECTORS];
         for (i, column) in columns.iter_mut().enumerate() {
             let mut from = [rows.as_ptr().cast(); 4];
             for (quarter, from) in from.iter_mut().enumerate().take(V::LANES / 16) {
-                let place = places[(16 * quarter + i).min(places.len() - 1)] as usize;
-                *from = rows[place].as_ptr();
+                let place = *places.get_unchecked((16 * quarter + i).min(last));
+                *from = rows.as_ptr().add(place as usize).cast();
             }
             *column = V::load_sixteens(from);
         }
