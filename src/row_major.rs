@@ -163,7 +163,7 @@ pub unsafe fn scan<V: ByteVector, const G: usize, W: WriteSums<RowBlock, G>, F: 
     let leading = *order.first_chunk().expect("half of them");
     let lut = FallingLut::new(&bounds, &mut lut, leading[0]);
     let (rows, first_id, candidates) = (blocks.as_flattened(), ahead as u32, Candidates::new());
-    let criterion = ByLeading { lut, rows, first_id, table, candidates };
+    let criterion = ByLeading { lut, rows, first_id, table, candidates, most_pass: true };
     let (write_sums, find_near) = kernels(leading);
     // SAFETY: this function's contract.
     unsafe { Filter::new(blocks, rows.len(), criterion).scan_up_to::<V>(blocks.len(), top, write_sums, find_near) };
@@ -176,6 +176,8 @@ struct ByLeading<'a, const G: usize> {
     first_id: u32,
     table: &'a DistanceTable,
     candidates: Candidates,
+    /// Whether the look at all lets most candidates pass. Blocks of which most are candidates are scored without it then.
+    most_pass: bool,
 }
 
 impl<const G: usize> ByLeading<'_, G> {
@@ -184,7 +186,8 @@ impl<const G: usize> ByLeading<'_, G> {
     unsafe fn look_at_all<V: ByteVector>(&mut self, limit: u8) {
         /// Fewer are scored in no more time.
         const WORTH_IT: usize = 8;
-        if self.candidates.places().len() < WORTH_IT {
+        let before = self.candidates.places().len();
+        if before < WORTH_IT {
             return;
         }
         let mut near = [0; MAX_CANDIDATES / 16];
@@ -200,6 +203,7 @@ impl<const G: usize> ByLeading<'_, G> {
             }
         }
         self.candidates.keep(&near, V::LANES);
+        self.most_pass = self.candidates.places().len() > before / 2;
     }
 
     #[inline(always)]
@@ -246,7 +250,12 @@ impl<const G: usize> Criterion<G> for ByLeading<'_, G> {
         let mut hits = hits.iter();
         while hits.len() > 0 {
             for &(block, lanes) in hits.by_ref() {
-                self.candidates.add_lanes(block * BLOCK, lanes);
+                let first = block * BLOCK;
+                if self.most_pass && lanes.count_ones() as usize > BLOCK / 2 {
+                    score(self.table, &self.rows[first..][..BLOCK], self.first_id + first as u32, top);
+                    continue;
+                }
+                self.candidates.add_lanes(first, lanes);
                 if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
                     break;
                 }

@@ -144,6 +144,8 @@ struct Scan<'a, L: Layout> {
     candidates: Candidates,
     /// The super-block that they are of.
     candidates_at: usize,
+    /// Whether the second look lets most candidates pass. Blocks of which most are candidates are scored without it then.
+    most_pass: bool,
     /// Super-blocks that are still to be scored without the filter.
     unfiltered: usize,
     top: &'a mut TopKHeap,
@@ -170,6 +172,7 @@ impl<'a, L: Layout> Scan<'a, L> {
             passes: [Pass::none(), Pass::none()],
             candidates: Candidates::new(),
             candidates_at: 0,
+            most_pass: true,
             unfiltered: 0,
             top,
         };
@@ -310,7 +313,7 @@ impl<'a, L: Layout> Scan<'a, L> {
             // SAFETY: this function's contract.
             let near = unsafe { now.up_to::<V>(lane, LIMIT) };
             count += near.count_ones() as usize;
-            if near.count_ones() as usize > BLOCK / 2 {
+            if near.count_ones() as usize > BLOCK / 2 && self.most_pass {
                 self.score_lanes(at, lane..len.min(lane + BLOCK));
                 continue;
             }
@@ -334,10 +337,12 @@ impl<'a, L: Layout> Scan<'a, L> {
 
     #[inline(always)]
     unsafe fn score_candidates<V: ByteVector>(&mut self) {
-        let Scan { codes, table, candidates, candidates_at: at, first_threshold, top, lut, .. } = self;
+        let Scan { codes, table, candidates, candidates_at: at, most_pass, first_threshold, top, lut, .. } = self;
         if !candidates.places().is_empty() {
+            let before = candidates.places().len();
             // SAFETY: this function's contract.
             unsafe { codes.super_blocks[*at].look_again::<V>(lut, candidates) };
+            *most_pass = candidates.places().len() > before / 2;
             score(&codes.super_blocks[*at], table, candidates, |lane, distance| {
                 // Checked here so that only few ids are read.
                 if distance <= top.threshold() && distance <= *first_threshold {
