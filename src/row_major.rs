@@ -252,7 +252,11 @@ impl<const G: usize> Criterion<G> for ByLeading<'_, G> {
             for &(block, lanes) in hits.by_ref() {
                 let first = block * BLOCK;
                 if self.most_pass && lanes.count_ones() as usize > BLOCK / 2 {
-                    score(self.table, &self.rows[first..][..BLOCK], self.first_id + first as u32, top);
+                    for (lane, row) in self.rows[first..][..BLOCK].iter().enumerate() {
+                        if lanes >> lane & 1 == 1 {
+                            top.push(self.first_id + (first + lane) as u32, distance(row, self.table));
+                        }
+                    }
                     continue;
                 }
                 self.candidates.add_lanes(first, lanes);
