@@ -163,7 +163,7 @@ pub unsafe fn scan<V: ByteVector, const G: usize, W: WriteSums<RowBlock, G>, F: 
     let leading = *order.first_chunk().expect("half of them");
     let lut = FallingLut::new(&bounds, &mut lut, leading[0]);
     let (rows, first_id, candidates) = (blocks.as_flattened(), ahead as u32, Candidates::new());
-    let criterion = ByLeading { lut, rows, first_id, table, candidates, most_pass: true };
+    let criterion = ByLeading { lut, rows, first_id, table, candidates };
     let (write_sums, find_near) = kernels(leading);
     // SAFETY: this function's contract.
     unsafe { Filter::new(blocks, rows.len(), criterion).scan_up_to::<V>(blocks.len(), top, write_sums, find_near) };
@@ -176,8 +176,6 @@ struct ByLeading<'a, const G: usize> {
     first_id: u32,
     table: &'a DistanceTable,
     candidates: Candidates,
-    /// Whether the look at all lets most candidates pass. Blocks of which most are candidates are scored without it then.
-    most_pass: bool,
 }
 
 impl<const G: usize> ByLeading<'_, G> {
@@ -186,8 +184,7 @@ impl<const G: usize> ByLeading<'_, G> {
     unsafe fn look_at_all<V: ByteVector>(&mut self, limit: u8) {
         /// Fewer are scored in no more time.
         const WORTH_IT: usize = 8;
-        let before = self.candidates.places().len();
-        if before < WORTH_IT {
+        if self.candidates.places().len() < WORTH_IT {
             return;
         }
         let mut near = [0; MAX_CANDIDATES / 16];
@@ -203,7 +200,6 @@ impl<const G: usize> ByLeading<'_, G> {
             }
         }
         self.candidates.keep(&near, V::LANES);
-        self.most_pass = self.candidates.places().len() > before / 2;
     }
 
     #[inline(always)]
@@ -247,11 +243,13 @@ impl<const G: usize> Criterion<G> for ByLeading<'_, G> {
 
     #[inline(always)]
     unsafe fn score<V: ByteVector>(&mut self, hits: &[(usize, u64)], limit: Option<u8>, _: bool, top: &mut TopKHeap) {
+        /// Lanes of a block that are scored without a look at all, which would take as long.
+        const MOST: u32 = BLOCK as u32 / 4 * 3;
         let mut hits = hits.iter();
         while hits.len() > 0 {
             for &(block, lanes) in hits.by_ref() {
                 let first = block * BLOCK;
-                if self.most_pass && lanes.count_ones() as usize > BLOCK / 2 {
+                if lanes.count_ones() > MOST {
                     for (lane, row) in self.rows[first..][..BLOCK].iter().enumerate() {
                         if lanes >> lane & 1 == 1 {
                             top.push(self.first_id + (first + lane) as u32, distance(row, self.table));
