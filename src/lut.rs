@@ -125,12 +125,6 @@ impl<'a, const G: usize> FallingLut<'a, G> {
         FallingLut { bounds, lut, threshold: f32::INFINITY, span: f64::INFINITY, raised: 0, raised_row }
     }
 
-    /// The LUT for the last threshold, or none before there was one.
-    #[inline(always)]
-    pub fn get(&self) -> Option<&FilterLut<G>> {
-        (self.threshold < f32::INFINITY).then(|| self.entries())
-    }
-
     /// A threshold for a LUT that compares near codes where none is known yet: as far above the smallest possible distance as
     /// 0.8 of the average one.
     #[inline(always)]
@@ -321,7 +315,7 @@ mod tests {
         let mut lut = FallingLut::new(&bounds, &mut lut, 0);
         lut.tighten(0.0);
         lut.tighten(f32::NEG_INFINITY);
-        let sums = lut.get().expect("a threshold").0.iter().map(|row| u32::from(*row.iter().max().expect("entries")));
+        let sums = lut.entries().0.iter().map(|row| u32::from(*row.iter().max().expect("entries")));
         assert!(sums.sum::<u32>() <= u32::from(LIMIT));
     }
 }
