@@ -28,6 +28,10 @@ impl<B, const G: usize, F: Fn(&[B], &mut [(&FilterLut<G>, &mut Near)])> FindAllN
 /// Blocks between two looks at the threshold: 16 KB, which leaves half of any L1 to what else a scan needs.
 pub const STRETCH: usize = 16;
 
+/// Stretches that are scored without a look-up once one has passed nearly whole: data that defeats a filter, such as equal codes,
+/// then costs little more than scoring everything.
+const UNFILTERED: usize = 16;
+
 /// Blocks with a code that may be near that are scored together, at most.
 const MAX_HITS: usize = 64;
 
@@ -250,19 +254,15 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
             }
         }
         self.bound = nearest.threshold();
-        let quantized_for = if self.bound > guess { self.bound } else { guess };
         if self.bound > guess {
+            // The sums say too little, but there is a threshold now.
             // SAFETY: as above.
             unsafe { self.criterion.quantize::<V>(self.bound) };
-            let mut again = Box::new_uninit_slice(blocks.len());
-            write_sums(self.criterion.lut(), blocks, &mut again);
-            // SAFETY: this function's contract.
-            sums = unsafe { again.assume_init() };
-        } else {
-            nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
+            return 0;
         }
+        nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
         self.near.next = 0;
-        let mut limit = self.criterion.limit(self.bound, quantized_for);
+        let mut limit = self.criterion.limit(self.bound, guess);
         let mut at = 0;
         while at < sums.len() {
             let end = sums.len().min(at + STRETCH);
@@ -274,7 +274,7 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
             if self.near.is_full() || at == sums.len() {
                 // SAFETY: as above.
                 unsafe { self.score_hits::<V>(Some(limit), false, top) };
-                limit = self.criterion.limit(self.bound, quantized_for);
+                limit = self.criterion.limit(self.bound, guess);
             }
         }
         blocks.len()
@@ -311,7 +311,7 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         find_near: impl FindNear<B, G>,
     ) {
         let list = self.blocks;
-        let mut at = blocks.start;
+        let (mut at, mut unfiltered) = (blocks.start, 0usize);
         while at < blocks.end {
             // A block to find a threshold, then longer and longer stretches.
             let end = blocks.end.min(at + at.clamp(1, STRETCH));
@@ -319,8 +319,17 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
             // SAFETY: this function's contract.
             unsafe {
                 let (lut, near) = self.begin::<V>(at, top);
-                find_near(lut, &list[at..end], near);
-                self.take_up::<V>(end >= FIRST && end < blocks.end, top);
+                let filtered = unfiltered == 0;
+                if filtered {
+                    find_near(lut, &list[at..end], near);
+                } else {
+                    (at..end).for_each(|_| near.push(u64::MAX));
+                    unfiltered -= 1;
+                }
+                let nearly_all = self.take_up::<V>(end >= FIRST && end < blocks.end, top);
+                if nearly_all && filtered {
+                    unfiltered = UNFILTERED;
+                }
             }
             at = end;
         }
@@ -339,16 +348,21 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         (self.criterion.lut(), &mut self.near)
     }
 
-    /// Scores what has been found when it is enough or no `more` is to come.
+    /// Scores what has been found when it is enough or no `more` is to come. Whether it was nearly all of a stretch or more.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
-    pub unsafe fn take_up<V: ByteVector>(&mut self, more: bool, top: &mut TopKHeap) {
-        if !more || self.near.is_full() {
-            // SAFETY: this function's contract.
-            unsafe { self.score_hits::<V>(Some(LIMIT), more, top) };
+    pub unsafe fn take_up<V: ByteVector>(&mut self, more: bool, top: &mut TopKHeap) -> bool {
+        if more && !self.near.is_full() {
+            return false;
         }
+        let hits = self.near.hits();
+        let (num_hits, stretch) = (hits.len(), hits.last_chunk::<STRETCH>());
+        let in_a_row = stretch.is_some_and(|stretch| stretch[STRETCH - 1].0 - stretch[0].0 < STRETCH);
+        // SAFETY: this function's contract.
+        let found = unsafe { self.score_hits::<V>(Some(LIMIT), more, top) };
+        in_a_row && found >= num_hits * BLOCK / 8 * 7
     }
 
     /// Offers to `top` what has been found, and returns how many codes it was.
