@@ -10,8 +10,8 @@
 //! - **A sample** is the geometric mean of a turn's times. A part of the queries can be easier or harder than the whole;
 //!   that is corrected by the times that the contestant's first pass over all queries took. As every query has its turn
 //!   equally often, the correction takes spread away but favours nobody, however noisy the first pass was.
-//! - **A turn settles first.** Its first two milliseconds don't count: the caches and branch predictors still hold the turn
-//!   before.
+//! - **A turn settles first.** Its first five milliseconds don't count: the caches and branch predictors still hold the turn
+//!   before. (After two of them a variant that reads other parts of 20 MB for each query was still 7 % slower.)
 //! - **The timed region** is one [`Scanner::search`]: from the f32 query to the sorted answer. The answer is looked at
 //!   afterwards.
 
@@ -41,7 +41,7 @@ const RELOCATION_FACTOR: f64 = 4.0;
 /// Bytes by which small lists are shifted in memory at most.
 const LARGEST_SPACER: usize = 64 << 10;
 /// How long a turn goes on before its times count.
-const SETTLING: Duration = Duration::from_millis(2);
+const SETTLING: Duration = Duration::from_millis(5);
 /// The first pass corrects by no more than this factor, lest one interrupted call spoils many samples.
 const LARGEST_CORRECTION: f64 = 4.0;
 
