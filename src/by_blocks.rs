@@ -7,20 +7,19 @@ use crate::{
     blocks::{BLOCK, Block, BlockedCodes},
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
-    filter::{Criterion, FIRST, Filter, FindAllNear, FindNear, STRETCH, WriteSums, ask_for},
+    filter::{FIRST, Filter, FindAllNear, FindNear, STRETCH, Scorer, WriteSums, ask_for},
     grouping::GROUPS,
     lut::{FallingLut, FilterLut, FilterTable},
 };
 
-/// A LUT of `G` groups; what it leaves is scored from its blocks.
-pub struct ByBlocks<'a, const G: usize> {
-    lut: FallingLut<'a, G>,
+/// Codes are scored from their blocks.
+pub struct ByBlocks<'a> {
     blocks: &'a [Block],
     table: &'a DistanceTable,
     candidates: Candidates,
 }
 
-impl<const G: usize> ByBlocks<'_, G> {
+impl ByBlocks<'_> {
     /// Offers the candidates to `top`, until there are none.
     #[inline(always)]
     fn settle(&mut self, top: &mut TopKHeap) {
@@ -46,34 +45,16 @@ impl<const G: usize> ByBlocks<'_, G> {
     }
 }
 
-impl<const G: usize> Criterion<G> for ByBlocks<'_, G> {
+impl<L> Scorer<L> for ByBlocks<'_> {
     #[inline(always)]
-    fn guess(&self) -> f32 {
-        self.lut.guess()
-    }
-
-    #[inline(always)]
-    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
-        self.lut.quantize(threshold);
-    }
-
-    #[inline(always)]
-    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
-        self.lut.limit(threshold, quantized_for)
-    }
-
-    #[inline(always)]
-    fn lut(&self) -> &FilterLut<G> {
-        self.lut.entries()
-    }
-
-    #[inline(always)]
-    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
-        self.lut.tighten(threshold);
-    }
-
-    #[inline(always)]
-    unsafe fn score<V: ByteVector>(&mut self, hits: &[(usize, u64)], _: Option<u8>, _: bool, top: &mut TopKHeap) {
+    unsafe fn score<V: ByteVector>(
+        &mut self,
+        _: &L,
+        hits: &[(usize, u64)],
+        _: Option<u8>,
+        _: bool,
+        top: &mut TopKHeap,
+    ) {
         for &(block, lanes) in hits {
             if lanes.count_ones() as usize > BLOCK / 2 {
                 self.blocks[block].score(self.table, lanes, (block * BLOCK) as u32, top);
@@ -96,9 +77,9 @@ impl BlockedCodes {
         table: &'a DistanceTable,
         bounds: &'a FilterTable<G>,
         lut: &'a mut FilterLut<G>,
-    ) -> Filter<'a, Block, ByBlocks<'a, G>, G> {
+    ) -> Filter<'a, Block, FallingLut<'a, G>, ByBlocks<'a>, G> {
         let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds, lut, 0), Candidates::new());
-        Filter::new(blocks, self.num_vectors(), ByBlocks { lut, blocks, table, candidates })
+        Filter::new(blocks, self.num_vectors(), lut, ByBlocks { blocks, table, candidates })
     }
 }
 

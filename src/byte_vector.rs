@@ -52,10 +52,13 @@ pub unsafe trait ByteVector: Copy {
     /// The entry of a table of `G`, 64, 128 or 256, for the low bits of each lane of `index`.
     #[inline(always)]
     unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
-        let mut lanes = [0; 64];
         const { assert!(Self::LANES <= 64) };
+        let mut lanes = [0; 64];
         // SAFETY: `lanes` has as many bytes; the instruction set is this method's contract.
         unsafe {
+            if let [entries] = entries.as_chunks().0 {
+                return Self::look_up_64(entries, index);
+            }
             index.store(lanes.as_mut_ptr());
             lanes.iter_mut().for_each(|lane| *lane = entries[usize::from(*lane) % G]);
             Self::load(lanes.as_ptr())

@@ -2,7 +2,7 @@
 //!
 //! A kernel sums [`FilterLut`] entries over a stretch of blocks and writes down those that hold a lane below 255, without a
 //! branch that depends on the codes. When there are many, their lanes are scored with the f32 table, several at a time: from the
-//! same blocks, which are in L2 by then, or from elsewhere, as the [`Criterion`] has it. (Scoring at once, from L1, took
+//! same blocks, which are in L2 by then, or from elsewhere, as the [`Scorer`] has it. (Scoring at once, from L1, took
 //! longer: a few mispredicted branches a stretch, and the stream of codes stood still meanwhile.) As the threshold falls the
 //! LUT follows, so that the filter tightens.
 
@@ -12,7 +12,7 @@ use crate::{
     TopKHeap,
     blocks::{BLOCK, lanes},
     byte_vector::ByteVector,
-    lut::{FilterLut, LIMIT, lanes_up_to},
+    lut::{FallingLut, FilterLut, LIMIT, lanes_up_to},
     memory::{PAGE, prefetch},
 };
 
@@ -160,11 +160,11 @@ unsafe fn sum_of_the_nearest<V: ByteVector>(sums: &[LaneSums], k: usize) -> Opti
 /// Blocks whose sums are kept until a threshold is known: their sums take 32 KB.
 pub const FIRST: usize = 512;
 
-/// What a filter looks up, and what becomes of the codes that it leaves.
-pub trait Criterion<const G: usize> {
+/// What a filter looks up.
+pub trait Lut<const G: usize> {
     /// A threshold to compare near codes by where none is known yet.
     fn guess(&self) -> f32;
-    /// Makes the LUT for `threshold`, which [`tighten`](Criterion::tighten) will not know of.
+    /// Makes the LUT for `threshold`, which [`tighten`](Lut::tighten) will not know of.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
@@ -172,36 +172,75 @@ pub trait Criterion<const G: usize> {
     /// What a code within `threshold` sums to at most in the LUT for `quantized_for`, which is not smaller.
     fn limit(&self, threshold: f32, quantized_for: f32) -> u8;
     /// The LUT as it is.
-    fn lut(&self) -> &FilterLut<G>;
+    fn entries(&self) -> &FilterLut<G>;
     /// Adapts the LUT to a threshold that is not above that of the call before; an infinite one lets it be.
     ///
     /// # Safety
-    /// As for [`quantize`](Criterion::quantize).
+    /// As for [`quantize`](Lut::quantize).
     unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32);
-    /// Offers to `top` some blocks' lanes, a bit for each, at the latest when no `more` are to come. What a closer look finds to
-    /// sum to more than `limit`, if there is one, may be left out.
+}
+
+impl<const G: usize> Lut<G> for FallingLut<'_, G> {
+    #[inline(always)]
+    fn guess(&self) -> f32 {
+        self.guess()
+    }
+
+    #[inline(always)]
+    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
+        self.quantize(threshold);
+    }
+
+    #[inline(always)]
+    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
+        self.limit(threshold, quantized_for)
+    }
+
+    #[inline(always)]
+    fn entries(&self) -> &FilterLut<G> {
+        self.entries()
+    }
+
+    #[inline(always)]
+    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
+        self.tighten(threshold);
+    }
+}
+
+/// What becomes of the codes that a filter leaves.
+pub trait Scorer<L> {
+    /// Offers to `top` some blocks' lanes, a bit for each, at the latest when no `more` are to come. What a closer look, in a LUT
+    /// made like `lut`, finds to sum to more than `limit`, if there is one, may be left out.
     ///
     /// # Safety
-    /// As for [`quantize`](Criterion::quantize).
-    unsafe fn score<V: ByteVector>(&mut self, hits: &[(usize, u64)], limit: Option<u8>, more: bool, top: &mut TopKHeap);
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
+    unsafe fn score<V: ByteVector>(
+        &mut self,
+        lut: &L,
+        hits: &[(usize, u64)],
+        limit: Option<u8>,
+        more: bool,
+        top: &mut TopKHeap,
+    );
 }
 
 /// One query's filter for a list of blocks `B`. `G` is the number of groups that a code can name.
-pub struct Filter<'a, B, C, const G: usize> {
+pub struct Filter<'a, B, L, S, const G: usize> {
     blocks: &'a [B],
     num_vectors: usize,
-    criterion: C,
+    lut: L,
+    scorer: S,
     /// As many codes as are wanted are known to lie within it.
     bound: f32,
     /// What is still to be scored.
     near: Near,
 }
 
-impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
+impl<'a, B, L: Lut<G>, S: Scorer<L>, const G: usize> Filter<'a, B, L, S, G> {
     /// A filter that lets everything pass until a scan has found a threshold.
     #[inline(always)]
-    pub fn new(blocks: &'a [B], num_vectors: usize, criterion: C) -> Self {
-        Filter { blocks, num_vectors, criterion, bound: f32::INFINITY, near: Near::from(0) }
+    pub fn new(blocks: &'a [B], num_vectors: usize, lut: L, scorer: S) -> Self {
+        Filter { blocks, num_vectors, lut, scorer, bound: f32::INFINITY, near: Near::from(0) }
     }
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
@@ -215,22 +254,22 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         let blocks = &self.blocks[..self.blocks.len().min(FIRST)];
         let full = (self.num_vectors / BLOCK).min(FIRST);
         let k = top.k();
-        let guess = self.criterion.guess();
+        let guess = self.lut.guess();
         if k == 0 || 2 * k > full * BLOCK / 2 || guess == f32::INFINITY {
             return 0;
         }
         // SAFETY: this function's contract.
-        unsafe { self.criterion.quantize::<V>(guess) };
+        unsafe { self.lut.quantize::<V>(guess) };
         // Not zeros first: for a short list that shows.
         let mut sums = Box::new_uninit_slice(blocks.len());
-        write_sums(self.criterion.lut(), blocks, &mut sums);
+        write_sums(self.lut.entries(), blocks, &mut sums);
         // SAFETY: this function's contract.
         let mut sums = unsafe { sums.assume_init() };
         // SAFETY: this function's contract.
         let Some(smallest) = (unsafe { sum_of_the_nearest::<V>(&sums[..full], k) }) else {
             // The guess rules nothing out.
             // SAFETY: as above.
-            unsafe { self.criterion.quantize::<V>(f32::INFINITY) };
+            unsafe { self.lut.quantize::<V>(f32::INFINITY) };
             return 0;
         };
 
@@ -257,12 +296,12 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
         if self.bound > guess {
             // The sums say too little, but there is a threshold now.
             // SAFETY: as above.
-            unsafe { self.criterion.quantize::<V>(self.bound) };
+            unsafe { self.lut.quantize::<V>(self.bound) };
             return 0;
         }
         nearest.into_sorted().into_iter().for_each(|(id, distance)| top.push(id, distance));
         self.near.next = 0;
-        let mut limit = self.criterion.limit(self.bound, guess);
+        let mut limit = self.lut.limit(self.bound, guess);
         let mut at = 0;
         while at < sums.len() {
             let end = sums.len().min(at + STRETCH);
@@ -274,7 +313,7 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
             if self.near.is_full() || at == sums.len() {
                 // SAFETY: as above.
                 unsafe { self.score_hits::<V>(Some(limit), false, top) };
-                limit = self.criterion.limit(self.bound, guess);
+                limit = self.lut.limit(self.bound, guess);
             }
         }
         blocks.len()
@@ -344,8 +383,8 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
     pub unsafe fn begin<V: ByteVector>(&mut self, at: usize, top: &TopKHeap) -> (&FilterLut<G>, &mut Near) {
         self.near.next = at;
         // SAFETY: this function's contract.
-        unsafe { self.criterion.tighten::<V>(top.threshold()) };
-        (self.criterion.lut(), &mut self.near)
+        unsafe { self.lut.tighten::<V>(top.threshold()) };
+        (self.lut.entries(), &mut self.near)
     }
 
     /// Scores what has been found when it is enough or no `more` is to come. Whether it was nearly all of a stretch or more.
@@ -375,7 +414,7 @@ impl<'a, B, C: Criterion<G>, const G: usize> Filter<'a, B, C, G> {
             count += near.count_ones() as usize;
         }
         // SAFETY: this function's contract.
-        unsafe { self.criterion.score::<V>(hits, limit, more, top) };
+        unsafe { self.scorer.score::<V>(&self.lut, hits, limit, more, top) };
         self.near.count = 0;
         if top.threshold() < self.bound {
             self.bound = top.threshold();

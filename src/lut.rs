@@ -228,7 +228,7 @@ impl<const G: usize> FilterTable<G> {
         }
     }
 
-    /// How far the mean of each row lies above its minimum, times `G`: what its sub-quantizer tells about a distance.
+    /// How far the groups of each row lie above its minimum on average, times `G`: what its sub-quantizer tells about a distance.
     #[inline(always)]
     pub fn spreads(&self) -> [f32; NUM_SUB_VECTORS] {
         std::array::from_fn(|m| fold(&self.minima.0[m], |minimum| minimum, |a, b| a + b))

@@ -11,15 +11,15 @@ use std::mem::MaybeUninit;
 
 use crate::{
     Codebook, DIM, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TopKHeap,
-    blocks::{BLOCK, lanes},
-    byte_vector::{ByteVector, columns},
+    blocks::BLOCK,
+    byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
     exchange::Weighted,
-    filter::{Criterion, Filter, FindNear, WriteSums},
+    filter::{Filter, FindNear, Lut, Scorer, WriteSums},
     grouping::{self, GROUPS},
-    lut::{FallingLut, FilterLut, FilterTable, LIMIT},
+    lut::{FallingLut, FilterLut, FilterTable},
     memory::{HugeVec, Plain, prefetch},
-    row_major::Row,
+    row_major::{Row, distances, look_again},
     table::distance,
 };
 
@@ -168,47 +168,6 @@ pub fn fine_group(code: u8) -> usize {
     usize::from(code) % GROUPS
 }
 
-/// Drops those `candidates` among `rows` whose sum in the `lut` of the fine groups is more than `limit`, below 255.
-///
-/// # Safety
-/// The CPU has the instruction set of `V`; the caller is compiled for it.
-#[inline(always)]
-pub unsafe fn look_again<V: ByteVector>(rows: &[Row], lut: &FilterLut<GROUPS>, limit: u8, candidates: &mut Candidates) {
-    /// Fewer are scored in no more time.
-    const WORTH_IT: usize = 4;
-    if candidates.places().len() < WORTH_IT {
-        return;
-    }
-    let mut near = [0; MAX_CANDIDATES / 16];
-    for (places, near) in candidates.places().chunks(V::LANES).zip(&mut near) {
-        // SAFETY: this function's contract.
-        unsafe {
-            let columns = columns::<V>(rows, places);
-            let mut sum = V::splat(LIMIT - limit);
-            for (entries, codes) in lut.0.iter().zip(columns) {
-                sum = sum.add_saturating(V::look_up_64(entries, codes));
-            }
-            *near = sum.below_255() & lanes(places.len());
-        }
-    }
-    candidates.keep(&near, V::LANES);
-}
-
-/// The distances of some rows: the table entries summed over the sub-quantizers in order.
-///
-/// Several at once, since one sum waits for each of its additions.
-#[inline(always)]
-pub fn distances<const N: usize>(rows: &[Row], table: &DistanceTable, places: [usize; N]) -> [f32; N] {
-    let codes = places.map(|place| &rows[place]);
-    let mut sums = [0.0; N];
-    for (m, entries) in table.iter().enumerate() {
-        for (sum, codes) in sums.iter_mut().zip(codes) {
-            *sum += entries[usize::from(codes[m])];
-        }
-    }
-    sums
-}
-
 /// The labels of [`BLOCK`] vectors, zero until they are put.
 pub trait LabelBlock: Plain {
     /// Sets the label of sub-quantizer `m` in a lane.
@@ -314,26 +273,70 @@ impl<B: LabelBlock, const M: usize> MergedCodes<B, M> {
         let mut table = MaybeUninit::uninit();
         let table = self.codebook.distance_table_in(query, &mut table);
         let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
-        let criterion = ByRows {
-            lut: FallingLut::new(&bounds, &mut lut, 0),
+        let lut = MergedLut {
+            fine: FallingLut::new(&bounds, &mut lut, 0),
             merged: FilterLut::zeroed(),
             groups: &self.groups,
-            rows: &self.rows,
-            table,
-            candidates: Candidates::new(),
         };
-        let mut filter = Filter::new(&self.blocks, self.rows.len(), criterion);
+        let scorer = ByRows { rows: &self.rows, table, candidates: Candidates::new() };
+        let mut filter = Filter::new(&self.blocks, self.rows.len(), lut, scorer);
         // SAFETY: this function's contract.
         unsafe { filter.scan_up_to::<V>(self.blocks.len(), top, write_sums, find_near) };
     }
 }
 
-/// A LUT of `M` groups; what it leaves is looked up from whole codes, fetched ahead of time, in the LUT of the fine groups, and
-/// what that leaves is scored.
-struct ByRows<'a, const M: usize> {
-    lut: FallingLut<'a, GROUPS>,
+/// A LUT of `M` groups, from that of the fine ones.
+struct MergedLut<'a, const M: usize> {
+    fine: FallingLut<'a, GROUPS>,
     merged: FilterLut<M>,
     groups: &'a Merged<M>,
+}
+
+impl<const M: usize> MergedLut<'_, M> {
+    /// Follows the first rows of the fine LUT.
+    #[inline(always)]
+    unsafe fn merge<V: ByteVector>(&mut self, rows: usize) {
+        for m in 0..rows {
+            // SAFETY: this function's contract.
+            self.merged.0[m] = unsafe { self.groups.least::<V>(self.fine.entries(), m) };
+        }
+    }
+}
+
+impl<const M: usize> Lut<M> for MergedLut<'_, M> {
+    #[inline(always)]
+    fn guess(&self) -> f32 {
+        self.fine.guess()
+    }
+
+    #[inline(always)]
+    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
+        self.fine.quantize(threshold);
+        // SAFETY: this function's contract.
+        unsafe { self.merge::<V>(NUM_SUB_VECTORS) };
+    }
+
+    #[inline(always)]
+    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
+        self.fine.limit(threshold, quantized_for)
+    }
+
+    #[inline(always)]
+    fn entries(&self) -> &FilterLut<M> {
+        &self.merged
+    }
+
+    #[inline(always)]
+    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
+        let changed = self.fine.tighten(threshold);
+        // SAFETY: this function's contract.
+        unsafe { self.merge::<V>(changed) };
+    }
+}
+
+/// What the merged groups leave is looked up from whole codes, fetched ahead of time, in the LUT of the fine groups, and what
+/// that leaves is scored.
+struct ByRows<'a> {
     rows: &'a [Row],
     table: &'a DistanceTable,
     candidates: Candidates,
@@ -344,26 +347,13 @@ const AT_ONCE: usize = 4;
 /// Codes in a list from which on they are too many to lie in a near cache.
 const PREFETCH_FROM: usize = 1 << 14;
 
-impl<const M: usize> ByRows<'_, M> {
-    /// Whether the fine groups can rule out what the merged ones have not.
-    const LOOKS_AGAIN: bool = M < GROUPS;
-
-    /// Follows the first rows of the fine LUT.
+impl ByRows<'_> {
+    /// Scores the candidates that a LUT, if there is one, leaves within its limit.
     #[inline(always)]
-    unsafe fn merge<V: ByteVector>(&mut self, rows: usize) {
-        for m in 0..rows {
+    unsafe fn settle<V: ByteVector>(&mut self, lut: Option<(&FilterLut<GROUPS>, u8)>, top: &mut TopKHeap) {
+        if let Some((lut, limit)) = lut {
             // SAFETY: this function's contract.
-            self.merged.0[m] = unsafe { self.groups.least::<V>(self.lut.entries(), m) };
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn settle<V: ByteVector>(&mut self, limit: Option<u8>, top: &mut TopKHeap) {
-        if let Some(limit) = limit
-            && Self::LOOKS_AGAIN
-        {
-            // SAFETY: this function's contract.
-            unsafe { look_again::<V>(self.rows, self.lut.entries(), limit, &mut self.candidates) };
+            unsafe { look_again::<V, GROUPS>(self.rows, lut, limit, &mut self.candidates) };
         }
         for places in self.candidates.places().chunks(AT_ONCE) {
             let some = std::array::from_fn::<_, AT_ONCE, _>(|i| places[i.min(places.len() - 1)] as usize);
@@ -374,39 +364,11 @@ impl<const M: usize> ByRows<'_, M> {
     }
 }
 
-impl<const M: usize> Criterion<M> for ByRows<'_, M> {
-    #[inline(always)]
-    fn guess(&self) -> f32 {
-        self.lut.guess()
-    }
-
-    #[inline(always)]
-    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
-        self.lut.quantize(threshold);
-        // SAFETY: this function's contract.
-        unsafe { self.merge::<V>(NUM_SUB_VECTORS) };
-    }
-
-    #[inline(always)]
-    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
-        self.lut.limit(threshold, quantized_for)
-    }
-
-    #[inline(always)]
-    fn lut(&self) -> &FilterLut<M> {
-        &self.merged
-    }
-
-    #[inline(always)]
-    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
-        let changed = self.lut.tighten(threshold);
-        // SAFETY: this function's contract.
-        unsafe { self.merge::<V>(changed) };
-    }
-
+impl<const M: usize> Scorer<MergedLut<'_, M>> for ByRows<'_> {
     #[inline(always)]
     unsafe fn score<V: ByteVector>(
         &mut self,
+        lut: &MergedLut<'_, M>,
         hits: &[(usize, u64)],
         limit: Option<u8>,
         more: bool,
@@ -415,13 +377,15 @@ impl<const M: usize> Criterion<M> for ByRows<'_, M> {
         /// Blocks whose candidates can wait together.
         const AT_ONCE: usize = MAX_CANDIDATES / (BLOCK / 2);
         let far = self.rows.len() > PREFETCH_FROM;
-        // Few are scored while they arrive as fast as later; many are not.
-        let keep = more && far && Self::LOOKS_AGAIN;
+        // Where there are no finer groups, few are left: those are scored while they arrive as fast as later.
+        let looks_again = M < GROUPS;
+        let fine = limit.filter(|_| looks_again).map(|limit| (lut.fine.entries(), limit));
+        let keep = more && far && looks_again;
         let mut parts = hits.chunks(AT_ONCE);
         for _ in 0..parts.len() + usize::from(!keep) {
             // Those of the part before have arrived by now.
             // SAFETY: this function's contract.
-            unsafe { self.settle::<V>(limit, top) };
+            unsafe { self.settle::<V>(fine, top) };
             for &(block, lanes) in parts.next().unwrap_or_default() {
                 let first = block * BLOCK;
                 if lanes.count_ones() as usize > BLOCK / 2 {

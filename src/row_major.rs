@@ -14,7 +14,7 @@ use crate::{
     blocks::{BLOCK, lanes},
     byte_vector::{ByteVector, columns},
     candidates::{Candidates, MAX_CANDIDATES},
-    filter::{Criterion, Filter, FindNear, LaneSums, Near, WriteSums},
+    filter::{Filter, FindNear, LaneSums, Near, Scorer, WriteSums},
     lut::{FallingLut, FilterLut, FilterTable, LIMIT},
     memory::HugeVec,
     registry::{ProbeFn, Scan},
@@ -130,6 +130,21 @@ pub fn score(table: &DistanceTable, rows: &[Row], first_id: u32, top: &mut TopKH
     }
 }
 
+/// The distances of some rows: the table entries summed over the sub-quantizers in order.
+///
+/// Several at once, since one sum waits for each of its additions.
+#[inline(always)]
+pub fn distances<const N: usize>(rows: &[Row], table: &DistanceTable, places: [usize; N]) -> [f32; N] {
+    let codes = places.map(|place| &rows[place]);
+    let mut sums = [0.0; N];
+    for (m, entries) in table.iter().enumerate() {
+        for (sum, codes) in sums.iter_mut().zip(codes) {
+            *sum += entries[usize::from(codes[m])];
+        }
+    }
+    sums
+}
+
 /// Offers to `top` what can be near of row-major `codes`. `kernels` gets the leading sub-quantizers and gives what sums those
 /// up.
 ///
@@ -163,50 +178,27 @@ pub unsafe fn scan<V: ByteVector, const G: usize, W: WriteSums<RowBlock, G>, F: 
     let leading = *order.first_chunk().expect("half of them");
     let lut = FallingLut::new(&bounds, &mut lut, leading[0]);
     let (rows, first_id, candidates) = (blocks.as_flattened(), ahead as u32, Candidates::new());
-    let criterion = ByLeading { lut, rows, first_id, table, candidates };
+    let scorer = ByRows { rows, first_id, table, candidates };
     let (write_sums, find_near) = kernels(leading);
     // SAFETY: this function's contract.
-    unsafe { Filter::new(blocks, rows.len(), criterion).scan_up_to::<V>(blocks.len(), top, write_sums, find_near) };
+    unsafe { Filter::new(blocks, rows.len(), lut, scorer).scan_up_to::<V>(blocks.len(), top, write_sums, find_near) };
 }
 
-/// A LUT of which the leading sub-quantizers are looked up first; what those leave is looked up in all, and scored.
-struct ByLeading<'a, const G: usize> {
-    lut: FallingLut<'a, G>,
+/// What the leading sub-quantizers leave is looked up in all, and scored.
+struct ByRows<'a> {
     rows: &'a [Row],
     first_id: u32,
     table: &'a DistanceTable,
     candidates: Candidates,
 }
 
-impl<const G: usize> ByLeading<'_, G> {
-    /// Drops the candidates that all sub-quantizers rule out.
+impl ByRows<'_> {
+    /// Scores the candidates that a LUT, if there is one, leaves within its limit.
     #[inline(always)]
-    unsafe fn look_at_all<V: ByteVector>(&mut self, limit: u8) {
-        /// Fewer are scored in no more time.
-        const WORTH_IT: usize = 8;
-        if self.candidates.places().len() < WORTH_IT {
-            return;
-        }
-        let mut near = [0; MAX_CANDIDATES / 16];
-        for (places, near) in self.candidates.places().chunks(V::LANES).zip(&mut near) {
+    unsafe fn settle<V: ByteVector, const G: usize>(&mut self, lut: Option<(&FilterLut<G>, u8)>, top: &mut TopKHeap) {
+        if let Some((lut, limit)) = lut {
             // SAFETY: this function's contract.
-            unsafe {
-                let columns = columns::<V>(self.rows, places);
-                let mut sum = V::splat(LIMIT - limit);
-                for (column, entries) in columns.into_iter().zip(&self.lut.entries().0) {
-                    sum = sum.add_saturating(V::look_up_in(entries, column));
-                }
-                *near = sum.below_255() & lanes(places.len());
-            }
-        }
-        self.candidates.keep(&near, V::LANES);
-    }
-
-    #[inline(always)]
-    unsafe fn settle<V: ByteVector>(&mut self, limit: Option<u8>, top: &mut TopKHeap) {
-        if let Some(limit) = limit {
-            // SAFETY: this function's contract.
-            unsafe { self.look_at_all::<V>(limit) };
+            unsafe { look_again::<V, G>(self.rows, lut, limit, &mut self.candidates) };
         }
         for &place in self.candidates.places() {
             top.push(self.first_id + place, distance(&self.rows[place as usize], self.table));
@@ -215,36 +207,49 @@ impl<const G: usize> ByLeading<'_, G> {
     }
 }
 
-impl<const G: usize> Criterion<G> for ByLeading<'_, G> {
-    #[inline(always)]
-    fn guess(&self) -> f32 {
-        self.lut.guess()
+/// Drops those `candidates` among `rows` whose sum in `lut`, over all sub-quantizers, is more than `limit`, below 255.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`; the caller is compiled for it.
+#[inline(always)]
+pub unsafe fn look_again<V: ByteVector, const G: usize>(
+    rows: &[Row],
+    lut: &FilterLut<G>,
+    limit: u8,
+    candidates: &mut Candidates,
+) {
+    /// Fewer are scored in no more time.
+    const WORTH_IT: usize = 4;
+    if candidates.places().len() < WORTH_IT {
+        return;
     }
-
-    #[inline(always)]
-    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
-        self.lut.quantize(threshold);
+    let mut near = [0; MAX_CANDIDATES / 16];
+    for (places, near) in candidates.places().chunks(V::LANES).zip(&mut near) {
+        // SAFETY: this function's contract.
+        unsafe {
+            let mut sum = V::splat(LIMIT - limit);
+            for (entries, codes) in lut.0.iter().zip(columns::<V>(rows, places)) {
+                sum = sum.add_saturating(V::look_up_in(entries, codes));
+            }
+            *near = sum.below_255() & lanes(places.len());
+        }
     }
+    candidates.keep(&near, V::LANES);
+}
 
+impl<const G: usize> Scorer<FallingLut<'_, G>> for ByRows<'_> {
     #[inline(always)]
-    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
-        self.lut.limit(threshold, quantized_for)
-    }
-
-    #[inline(always)]
-    fn lut(&self) -> &FilterLut<G> {
-        self.lut.entries()
-    }
-
-    #[inline(always)]
-    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
-        self.lut.tighten(threshold);
-    }
-
-    #[inline(always)]
-    unsafe fn score<V: ByteVector>(&mut self, hits: &[(usize, u64)], limit: Option<u8>, _: bool, top: &mut TopKHeap) {
+    unsafe fn score<V: ByteVector>(
+        &mut self,
+        lut: &FallingLut<'_, G>,
+        hits: &[(usize, u64)],
+        limit: Option<u8>,
+        _: bool,
+        top: &mut TopKHeap,
+    ) {
         /// Lanes of a block that are scored without a look at all, which would take as long.
         const MOST: u32 = BLOCK as u32 / 4 * 3;
+        let lut = limit.map(|limit| (lut.entries(), limit));
         let mut hits = hits.iter();
         while hits.len() > 0 {
             for &(block, lanes) in hits.by_ref() {
@@ -263,7 +268,7 @@ impl<const G: usize> Criterion<G> for ByLeading<'_, G> {
                 }
             }
             // SAFETY: this method's contract.
-            unsafe { self.settle::<V>(limit, top) };
+            unsafe { self.settle::<V, G>(lut, top) };
         }
     }
 }

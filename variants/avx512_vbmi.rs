@@ -44,11 +44,10 @@ mod kernel {
         filter::{LaneSums, Near},
         lut::{FilterLut, FilterTable},
         registry::Scan,
-        row_major::{self, LEADING, RowBlock},
+        row_major::{self, LEADING, Leading, RowBlock},
     };
 
-    /// Of two centroids each.
-    const GROUPS: usize = 256;
+    type Lut = FilterLut<NUM_CENTROIDS>;
 
     #[derive(Clone)]
     struct Avx512Vbmi {
@@ -81,7 +80,7 @@ mod kernel {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn scan(table: &DistanceTable, codes: &BlockedCodes, top: &mut TopKHeap) {
         let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
-        // SAFETY: this function is compiled for the very features.
+        // SAFETY: this function is compiled for the very features; all sums are written.
         unsafe {
             codes.filter(table, &bounds, &mut lut).scan_up_to::<Avx512>(
                 codes.blocks().len(),
@@ -108,16 +107,10 @@ mod kernel {
 
     // Functions of their own, so that each has the registers to itself.
 
-    /// Finds the rows that the leading sub-quantizers, whose entries come first in the LUT, can't rule out.
+    /// Finds the rows that the leading sub-quantizers can't rule out.
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn find_by_leading(
-        leading: [usize; LEADING],
-        columns: __m512i,
-        lut: &FilterLut<NUM_CENTROIDS>,
-        blocks: &[RowBlock],
-        near: &mut Near,
-    ) {
+    fn find_by_leading(leading: Leading, columns: __m512i, lut: &Lut, blocks: &[RowBlock], near: &mut Near) {
         for block in blocks {
             near.push(_mm512_cmpneq_epu8_mask(sum_of_leading(leading, columns, lut, block), _mm512_set1_epi8(-1)));
         }
@@ -126,9 +119,9 @@ mod kernel {
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn write_leading_sums(
-        leading: [usize; LEADING],
+        leading: Leading,
         columns: __m512i,
-        lut: &FilterLut<NUM_CENTROIDS>,
+        lut: &Lut,
         blocks: &[RowBlock],
         out: &mut [MaybeUninit<LaneSums>],
     ) {
@@ -140,12 +133,7 @@ mod kernel {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn sum_of_leading(
-        leading: [usize; LEADING],
-        columns: __m512i,
-        lut: &FilterLut<NUM_CENTROIDS>,
-        block: &RowBlock,
-    ) -> __m512i {
+    fn sum_of_leading(leading: Leading, columns: __m512i, lut: &Lut, block: &RowBlock) -> __m512i {
         let mut sum = _mm512_setzero_si512();
         for (m, codes) in leading.into_iter().zip(transposed(block, columns)) {
             sum = _mm512_adds_epu8(sum, look_up(&lut.0[m % NUM_SUB_VECTORS], codes));
@@ -154,7 +142,7 @@ mod kernel {
     }
 
     /// The index for `vpermi2b` that takes some codes of 8 rows, those of one sub-quantizer side by side.
-    fn columns_of(sub_quantizers: [usize; LEADING]) -> __m512i {
+    fn columns_of(sub_quantizers: Leading) -> __m512i {
         let index: [u8; BLOCK] = array::from_fn(|at| (at % 8 * NUM_SUB_VECTORS + sub_quantizers[at / 8]) as u8);
         // SAFETY: `index` has the 64 bytes.
         unsafe { _mm512_loadu_si512(index.as_ptr().cast()) }
@@ -192,18 +180,18 @@ mod kernel {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn look_up<const G: usize>(entries: &[u8; G], codes: __m512i) -> __m512i {
+    fn look_up(entries: &[u8; NUM_CENTROIDS], codes: __m512i) -> __m512i {
         // SAFETY: this function is compiled for the very features.
         unsafe { Avx512::look_up_in(entries, Avx512(codes)).0 }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
+    fn find_near(lut: &Lut, blocks: &[Block], near: &mut Near) {
         for_each_sum(lut, blocks, |sum| near.push(_mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1))));
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [MaybeUninit<LaneSums>]) {
+    fn write_sums(lut: &Lut, blocks: &[Block], out: &mut [MaybeUninit<LaneSums>]) {
         let mut out = out.iter_mut();
         for_each_sum(lut, blocks, |sum| {
             let out = out.next().expect("as many as there are blocks");
@@ -215,7 +203,7 @@ mod kernel {
     /// Sums up each block's lanes, saturating.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn for_each_sum(lut: &FilterLut<GROUPS>, blocks: &[Block], mut take: impl FnMut(__m512i)) {
+    fn for_each_sum(lut: &Lut, blocks: &[Block], mut take: impl FnMut(__m512i)) {
         /// Blocks that share the loads of the LUT, which would limit the scan of one at a time.
         const AT_ONCE: usize = 4;
         let (groups, rest) = blocks.as_chunks::<AT_ONCE>();
@@ -225,7 +213,7 @@ mod kernel {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn sums<const N: usize>(lut: &FilterLut<GROUPS>, blocks: &[Block; N]) -> [__m512i; N] {
+    fn sums<const N: usize>(lut: &Lut, blocks: &[Block; N]) -> [__m512i; N] {
         /// Blocks from the one that is read to the one that is asked for: to the hardware several at once are no stream.
         const AHEAD: usize = 12;
         let mut sums = [_mm512_setzero_si512(); N];

@@ -12,7 +12,8 @@ use crate::{
     grouping::GROUPS,
     lut::{FilterLut, LIMIT},
     memory::{Plain, prefetch},
-    merged::{Merged, NIBBLES, distances, fine_group, look_again},
+    merged::{Merged, NIBBLES, fine_group},
+    row_major::{distances, look_again},
 };
 
 /// The codes of a super-block as nibbles, and whole.
@@ -127,7 +128,7 @@ impl Layout for Nibbles {
     #[inline(always)]
     unsafe fn look_again<V: ByteVector>(&self, lut: &FilterLut<GROUPS>, candidates: &mut Candidates) {
         // SAFETY: this function's contract.
-        unsafe { look_again::<V>(&self.rows, lut, LIMIT, candidates) }
+        unsafe { look_again::<V, GROUPS>(&self.rows, lut, LIMIT, candidates) }
     }
 
     #[inline(always)]
