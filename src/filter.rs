@@ -12,7 +12,7 @@ use crate::{
     TopKHeap,
     blocks::{BLOCK, lanes},
     byte_vector::ByteVector,
-    lut::{FallingLut, FilterLut, LIMIT, lanes_up_to},
+    lut::{FilterLut, LIMIT, Lut, lanes_up_to},
     memory::{PAGE, prefetch},
 };
 
@@ -160,53 +160,6 @@ unsafe fn sum_of_the_nearest<V: ByteVector>(sums: &[LaneSums], k: usize) -> Opti
 /// Blocks whose sums are kept until a threshold is known: their sums take 32 KB.
 pub const FIRST: usize = 512;
 
-/// What a filter looks up.
-pub trait Lut<const G: usize> {
-    /// A threshold to compare near codes by where none is known yet.
-    fn guess(&self) -> f32;
-    /// Makes the LUT for `threshold`, which [`tighten`](Lut::tighten) will not know of.
-    ///
-    /// # Safety
-    /// The CPU has the instruction set of `V`; the caller is compiled for it.
-    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32);
-    /// What a code within `threshold` sums to at most in the LUT for `quantized_for`, which is not smaller.
-    fn limit(&self, threshold: f32, quantized_for: f32) -> u8;
-    /// The LUT as it is.
-    fn entries(&self) -> &FilterLut<G>;
-    /// Adapts the LUT to a threshold that is not above that of the call before; an infinite one lets it be.
-    ///
-    /// # Safety
-    /// As for [`quantize`](Lut::quantize).
-    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32);
-}
-
-impl<const G: usize> Lut<G> for FallingLut<'_, G> {
-    #[inline(always)]
-    fn guess(&self) -> f32 {
-        self.guess()
-    }
-
-    #[inline(always)]
-    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
-        self.quantize(threshold);
-    }
-
-    #[inline(always)]
-    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
-        self.limit(threshold, quantized_for)
-    }
-
-    #[inline(always)]
-    fn entries(&self) -> &FilterLut<G> {
-        self.entries()
-    }
-
-    #[inline(always)]
-    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
-        self.tighten(threshold);
-    }
-}
-
 /// What becomes of the codes that a filter leaves.
 pub trait Scorer<L> {
     /// Offers to `top` some blocks' lanes, a bit for each, at the latest when no `more` are to come. What a closer look, in a LUT
@@ -245,7 +198,8 @@ impl<'a, B, L: Lut<G>, S: Scorer<L>, const G: usize> Filter<'a, B, L, S, G> {
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
     /// the codes with the smallest sums then give one that is near the last, so that few others are scored. Short lists are
-    /// mostly candidates otherwise. 0 where that does not work: for few codes, or codes that the LUT can't tell apart.
+    /// mostly candidates otherwise. 0 where that does not work: for few codes, codes that the LUT can't tell apart, or where the
+    /// threshold is above what the LUT was made for.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`; the caller is compiled for it. `write_sums` writes a sum for each block.

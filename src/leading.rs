@@ -53,7 +53,7 @@ impl<const E: usize> Leading<E> {
 
 /// How far the mean of each row of `table` lies above its minimum, times 256: what its sub-quantizer tells about a distance.
 #[inline(always)]
-pub fn spreads(table: &DistanceTable) -> [f32; NUM_SUB_VECTORS] {
+fn spreads(table: &DistanceTable) -> [f32; NUM_SUB_VECTORS] {
     let mut spreads = minima(table);
     for (spread, row) in spreads.iter_mut().zip(table) {
         let least = *spread;

@@ -103,6 +103,26 @@ pub(crate) unsafe fn lanes_up_to<V: ByteVector>(sums: &[u8; BLOCK], limit: u8) -
     lanes
 }
 
+/// The LUT of a [filter](crate::filter).
+pub trait Lut<const G: usize> {
+    /// A threshold to compare near codes by where none is known yet.
+    fn guess(&self) -> f32;
+    /// Makes the LUT for `threshold`, which [`tighten`](Lut::tighten) will not know of.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`; the caller is compiled for it.
+    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32);
+    /// What a code within `threshold` sums to at most in the LUT for `quantized_for`, which is not smaller.
+    fn limit(&self, threshold: f32, quantized_for: f32) -> u8;
+    /// The LUT as it is.
+    fn entries(&self) -> &FilterLut<G>;
+    /// Adapts the LUT to a threshold that is not above that of the call before; an infinite one lets it be.
+    ///
+    /// # Safety
+    /// As for [`quantize`](Lut::quantize).
+    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32);
+}
+
 /// The [`FilterLut`] for a threshold that falls during a scan.
 #[derive(Debug)]
 pub struct FallingLut<'a, const G: usize> {
@@ -125,36 +145,9 @@ impl<'a, const G: usize> FallingLut<'a, G> {
         FallingLut { bounds, lut, threshold: f32::INFINITY, span: f64::INFINITY, raised: 0, raised_row }
     }
 
-    /// A threshold for a LUT that compares near codes where none is known yet: as far above the smallest possible distance as
-    /// 0.8 of the average one.
-    #[inline(always)]
-    pub fn guess(&self) -> f32 {
-        self.bounds.least_and(0.8)
-    }
-
-    /// Makes the LUT for `threshold`, which [`tighten`](FallingLut::tighten) will not know of.
-    #[inline(always)]
-    pub fn quantize(&mut self, threshold: f32) {
-        self.bounds.quantize(threshold, self.lut);
-    }
-
-    /// The LUT as it is.
-    #[inline(always)]
-    pub fn entries(&self) -> &FilterLut<G> {
-        // Through `black_box`, or LLVM splits the LUT into pieces that it aligns to 16 bytes only; then it depends on where the
-        // stack begins, hence on the process, whether each 64-byte load of an entry touches one cache line or two.
-        black_box(&*self.lut)
-    }
-
-    /// What a code within `threshold` sums to at most in the LUT for `quantized_for`, which is not smaller.
-    #[inline(always)]
-    pub fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
-        self.bounds.limit(threshold, quantized_for)
-    }
-
     /// Adapts the LUT to a smaller `threshold`. Returns how many of its rows, from the first on, have changed.
     #[inline(always)]
-    pub fn tighten(&mut self, threshold: f32) -> usize {
+    pub fn follow(&mut self, threshold: f32) -> usize {
         /// How far the span falls before the steps are made finer, which costs more than raising a row.
         const RESCALE: f64 = 0.6;
         if threshold >= self.threshold {
@@ -175,6 +168,36 @@ impl<'a, const G: usize> FallingLut<'a, G> {
             self.raised += raise;
         }
         usize::from(raise > 0)
+    }
+}
+
+impl<const G: usize> Lut<G> for FallingLut<'_, G> {
+    /// As far above the smallest possible distance as 0.8 of the average one.
+    #[inline(always)]
+    fn guess(&self) -> f32 {
+        self.bounds.least_and(0.8)
+    }
+
+    #[inline(always)]
+    unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
+        self.bounds.quantize(threshold, self.lut);
+    }
+
+    #[inline(always)]
+    fn limit(&self, threshold: f32, quantized_for: f32) -> u8 {
+        self.bounds.limit(threshold, quantized_for)
+    }
+
+    #[inline(always)]
+    fn entries(&self) -> &FilterLut<G> {
+        // Through `black_box`, or LLVM splits the LUT into pieces that it aligns to 16 bytes only; then it depends on where the
+        // stack begins, hence on the process, whether each 64-byte load of an entry touches one cache line or two.
+        black_box(&*self.lut)
+    }
+
+    #[inline(always)]
+    unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
+        self.follow(threshold);
     }
 }
 
@@ -313,8 +336,8 @@ mod tests {
         let bounds = FilterTable::<NUM_CENTROIDS>::new(&table);
         let mut lut = FilterLut::zeroed();
         let mut lut = FallingLut::new(&bounds, &mut lut, 0);
-        lut.tighten(0.0);
-        lut.tighten(f32::NEG_INFINITY);
+        lut.follow(0.0);
+        lut.follow(f32::NEG_INFINITY);
         let sums = lut.entries().0.iter().map(|row| u32::from(*row.iter().max().expect("entries")));
         assert!(sums.sum::<u32>() <= u32::from(LIMIT));
     }

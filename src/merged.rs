@@ -15,12 +15,11 @@ use crate::{
     byte_vector::ByteVector,
     candidates::{Candidates, MAX_CANDIDATES},
     exchange::Weighted,
-    filter::{Filter, FindNear, Lut, Scorer, WriteSums},
+    filter::{Filter, FindNear, Scorer, WriteSums},
     grouping::{self, GROUPS},
-    lut::{FallingLut, FilterLut, FilterTable},
+    lut::{FallingLut, FilterLut, FilterTable, Lut},
     memory::{HugeVec, Plain, prefetch},
-    row_major::{Row, distances, look_again},
-    table::distance,
+    row_major::{Row, distances, look_again, score_lanes},
 };
 
 /// The kernel of a variant, around its function `sums(&FilterLut<$groups>, &$block) -> [$vector; _]`, a block's saturating sums:
@@ -311,9 +310,11 @@ impl<const M: usize> Lut<M> for MergedLut<'_, M> {
 
     #[inline(always)]
     unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
-        self.fine.quantize(threshold);
         // SAFETY: this function's contract.
-        unsafe { self.merge::<V>(NUM_SUB_VECTORS) };
+        unsafe {
+            self.fine.quantize::<V>(threshold);
+            self.merge::<V>(NUM_SUB_VECTORS);
+        }
     }
 
     #[inline(always)]
@@ -328,7 +329,7 @@ impl<const M: usize> Lut<M> for MergedLut<'_, M> {
 
     #[inline(always)]
     unsafe fn tighten<V: ByteVector>(&mut self, threshold: f32) {
-        let changed = self.fine.tighten(threshold);
+        let changed = self.fine.follow(threshold);
         // SAFETY: this function's contract.
         unsafe { self.merge::<V>(changed) };
     }
@@ -389,11 +390,7 @@ impl<const M: usize> Scorer<MergedLut<'_, M>> for ByRows<'_> {
             for &(block, lanes) in parts.next().unwrap_or_default() {
                 let first = block * BLOCK;
                 if lanes.count_ones() as usize > BLOCK / 2 {
-                    for (lane, row) in self.rows[first..].iter().take(BLOCK).enumerate() {
-                        if lanes >> lane & 1 == 1 {
-                            top.push((first + lane) as u32, distance(row, self.table));
-                        }
-                    }
+                    score_lanes(self.table, &self.rows[first..], lanes, first as u32, top);
                 } else {
                     self.candidates.add_lanes(first, lanes);
                 }

@@ -15,7 +15,7 @@ use crate::{
     byte_vector::{ByteVector, columns},
     candidates::{Candidates, MAX_CANDIDATES},
     filter::{Filter, FindNear, LaneSums, Near, Scorer, WriteSums},
-    lut::{FallingLut, FilterLut, FilterTable, LIMIT},
+    lut::{FallingLut, FilterLut, FilterTable, LIMIT, Lut},
     memory::HugeVec,
     registry::{ProbeFn, Scan},
     table::distance,
@@ -93,7 +93,7 @@ pub const LEADING: usize = NUM_SUB_VECTORS / 2;
 /// Those of a query, the one that tells most first.
 pub type Leading = [usize; LEADING];
 /// Codes in a list below which a filter costs more to set up than it saves.
-pub const SHORT: usize = 1536;
+const SHORT: usize = 1536;
 
 /// A list of codes as they come, scanned like those that nothing prepared.
 #[derive(Clone)]
@@ -127,6 +127,16 @@ impl Scan for RowMajorCodes {
 pub fn score(table: &DistanceTable, rows: &[Row], first_id: u32, top: &mut TopKHeap) {
     for (row, id) in rows.iter().zip(first_id..) {
         top.push(id, distance(row, table));
+    }
+}
+
+/// Offers to `top` those of a block's `rows` whose bit is set in `lanes`, with ids from `first_id`.
+#[inline(always)]
+pub fn score_lanes(table: &DistanceTable, rows: &[Row], lanes: u64, first_id: u32, top: &mut TopKHeap) {
+    for ((row, id), lane) in rows.iter().zip(first_id..).zip(0..BLOCK) {
+        if lanes >> lane & 1 == 1 {
+            top.push(id, distance(row, table));
+        }
     }
 }
 
@@ -255,11 +265,7 @@ impl<const G: usize> Scorer<FallingLut<'_, G>> for ByRows<'_> {
             for &(block, lanes) in hits.by_ref() {
                 let first = block * BLOCK;
                 if lanes.count_ones() > MOST {
-                    for (lane, row) in self.rows[first..][..BLOCK].iter().enumerate() {
-                        if lanes >> lane & 1 == 1 {
-                            top.push(self.first_id + (first + lane) as u32, distance(row, self.table));
-                        }
-                    }
+                    score_lanes(self.table, &self.rows[first..], lanes, self.first_id + first as u32, top);
                     continue;
                 }
                 self.candidates.add_lanes(first, lanes);

@@ -10,9 +10,9 @@
 //! Row-major codes are transposed in registers, but only half of them: the eight sub-quantizers that tell most for the query.
 //! `vpermi2b` takes those of 8 rows into one register, whatever places they have, and 24 shuffles of 8-byte numbers turn 64
 //! rows into eight registers: 32 shuffles for 64 codes, where all sixteen would take 64. What passes, by the query 600 to 40,000
-//! of a million codes, is looked up in all sixteen, 64 candidates at a time, and about 150 of those are scored.
+//! of a million codes, is looked up in all sixteen, 64 candidates at a time, and some 70 of those are scored.
 //!
-//! Prepared codes at 1M on Zen 4: 0.27 ns a code, 1.4 times just reading, 1.2 times the time of `avx512-vpermb`; it needs no
+//! Prepared codes at 1M on Zen 4: 0.27 ns a code, 1.4 to 1.5 times just reading, 1.2 times the time of `avx512-vpermb`; it needs no
 //! renumbering and scores the fewest.
 //!
 //! Row-major codes at 1M on Zen 4: 0.34 to 0.38 ns a code, ten times as fast as `scalar`, 1.8 to 2.0 times just reading them.

@@ -9,7 +9,7 @@
 //! is in 16 registers. Expected: 20 cycles a block of 64 codes (27 on Zen 4, where `vpermb` and the addition together take
 //! 1.3), so that one query over a list beyond the caches takes the time of reading it. A batch shares the reading: it goes
 //! block by block, the codes in registers and the queries' LUTs in L1. Measured at 1M: 0.58 ns a code on an Intel Xeon (2 MB
-//! of L2), as long as just reading; on Zen 4, which reads three times as fast, 0.24 to 0.3 ns, 1.25 to 1.35 times reading,
+//! of L2), as long as just reading; on Zen 4, which reads three times as fast, 0.22 to 0.3 ns, 1.2 to 1.35 times reading,
 //! and 0.15 to 0.18 ns in batches of 16: the loop alone takes 0.11 ns from L1 and 0.19 from the third cache, what is left is
 //! the first threshold and a thousand candidates.
 //!

@@ -1,4 +1,4 @@
-//! A 7-bit exact filter for row-major codes that nothing prepared: `tbl` and `tbx` on four registers look up 16 codes in 128 entries.
+//! A 7-bit exact filter for row-major codes that nothing prepared: `tbl` and `tbx` look up 16 codes in 128 entries.
 //!
 //! `avx2-pshufb8` for NEON, where a table of 64 entries is one instruction: half of the sub-quantizers, those that tell most for
 //! the query, are moved together by `tbl`, transposed by `zip`, and looked up in groups of two centroids by `tbl` and `tbx`.
@@ -11,7 +11,7 @@ use crate::{register, registry::Fidelity};
 
 register! {
     name: "neon-tbl2",
-    summary: "row-major codes: 7-bit filter by two tbl over half of the sub-quantizers; candidates scored in f32",
+    summary: "row-major codes: 7-bit filter by tbl and tbx over half of the sub-quantizers; candidates scored in f32",
     arch: "aarch64",
     requires: [Neon],
     fidelity: Fidelity::Exact,
