@@ -66,9 +66,9 @@ pub unsafe trait ByteVector: Copy {
     }
     /// The least of the entries whose bit is set in `present`, or 255.
     #[inline(always)]
-    unsafe fn least_of_64(entries: &[u8; 64], present: u64) -> u8 {
-        let present = (0..64).filter(|g| present >> g & 1 == 1);
-        present.fold(255, |least, g| entries[g].min(least))
+    unsafe fn least_present(entries: &[u8; 256], present: &[u64; 4]) -> u8 {
+        let present = (0..256).filter(|k| present[k / 64] >> (k % 64) & 1 == 1);
+        present.fold(255, |least, k| entries[k].min(least))
     }
 }
 
@@ -327,10 +327,13 @@ mod x86_64 {
             unsafe { _mm512_cmpneq_epu8_mask(self.0, _mm512_set1_epi8(-1)) }
         }
         #[inline(always)]
-        unsafe fn least_of_64(entries: &[u8; 64], present: u64) -> u8 {
+        unsafe fn least_present(entries: &[u8; 256], present: &[u64; 4]) -> u8 {
             unsafe {
-                let entries = _mm512_mask_blend_epi8(present, _mm512_set1_epi8(-1), Self::load(entries.as_ptr()).0);
-                let least = _mm256_min_epu8(_mm512_castsi512_si256(entries), _mm512_extracti64x4_epi64::<1>(entries));
+                let mut least = _mm512_set1_epi8(-1);
+                for (entries, &present) in entries.as_chunks::<64>().0.iter().zip(present) {
+                    least = _mm512_mask_min_epu8(least, present, least, Self::load(entries.as_ptr()).0);
+                }
+                let least = _mm256_min_epu8(_mm512_castsi512_si256(least), _mm512_extracti64x4_epi64::<1>(least));
                 let least = _mm_min_epu8(_mm256_castsi256_si128(least), _mm256_extracti128_si256::<1>(least));
                 // The least of each two bytes in the lower one, with zeros above it.
                 let pairs = _mm_min_epu8(least, _mm_srli_epi16::<8>(least));

@@ -18,4 +18,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("x86_64", Nibbles, Avx2, "avx2,bmi1,popcnt");
+ordered_kernel!("x86_64", NibbleCodes, Avx2, "avx2,bmi1,popcnt");

@@ -19,4 +19,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("x86_64", Bytes, Avx512, "avx512f,avx512bw,avx512vbmi,bmi1,popcnt");
+ordered_kernel!("x86_64", ByteCodes, Avx512, "avx512f,avx512bw,avx512vbmi,bmi1,popcnt");

@@ -21,4 +21,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("aarch64", Nibbles, Neon, "neon");
+ordered_kernel!("aarch64", NibbleCodes, Neon, "neon");

@@ -17,4 +17,4 @@ register! {
     prepare: kernel::prepare,
 }
 
-ordered_kernel!("x86_64", Nibbles, Ssse3, "ssse3");
+ordered_kernel!("x86_64", NibbleCodes, Ssse3, "ssse3");

@@ -1,8 +1,8 @@
-//! A byte a code: the low six bits name one of 64 groups, which AVX-512's `vpermb` looks up at once.
+//! A byte a code, as it is: AVX-512's `vpermi2b`, twice, looks it up among all 256 centroids.
 
-use super::{GROUPS, Layout, LookUp, PAIRS, STRIDE, SUPER_BLOCK, descending};
+use super::{Layout, LookUp, PAIRS, STRIDE, SUPER_BLOCK, descending};
 use crate::{
-    Codebook, DistanceTable, NUM_SUB_VECTORS,
+    Codebook, DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS,
     byte_vector::ByteVector,
     lut::FilterLut,
     memory::{Plain, prefetch},
@@ -14,8 +14,8 @@ use crate::{
 pub struct Bytes {
     /// `[m][lane]`
     rows: [[u8; STRIDE]; NUM_SUB_VECTORS],
-    /// `[m]`: one bit for each group that occurs.
-    present: [u64; NUM_SUB_VECTORS],
+    /// `[m]`: one bit for each centroid that occurs.
+    present: [[u64; NUM_CENTROIDS / 64]; NUM_SUB_VECTORS],
 }
 
 // SAFETY: arrays of numbers.
@@ -41,7 +41,7 @@ impl Plan {
 #[derive(Clone, Copy)]
 pub struct Pair<'a> {
     rows: [&'a [u8; STRIDE]; 2],
-    entries: [[u8; GROUPS]; 2],
+    entries: [[u8; NUM_CENTROIDS]; 2],
 }
 
 impl<V: ByteVector> LookUp<V> for Pair<'_> {
@@ -50,7 +50,7 @@ impl<V: ByteVector> LookUp<V> for Pair<'_> {
         // SAFETY: this function's contract.
         unsafe {
             let [a, b] = [V::load(self.rows[0].as_ptr().add(lane)), V::load(self.rows[1].as_ptr().add(lane))];
-            V::look_up_64(&self.entries[0], a).add_saturating(V::look_up_64(&self.entries[1], b))
+            V::look_up_in(&self.entries[0], a).add_saturating(V::look_up_in(&self.entries[1], b))
         }
     }
 
@@ -60,7 +60,7 @@ impl<V: ByteVector> LookUp<V> for Pair<'_> {
     }
 }
 
-impl Layout for Bytes {
+impl Layout<NUM_CENTROIDS> for Bytes {
     type Plan = Plan;
     type Pair<'a, V: ByteVector> = Pair<'a>;
 
@@ -68,17 +68,17 @@ impl Layout for Bytes {
         for (lane, row) in rows.iter().enumerate() {
             for (m, &code) in row.iter().enumerate() {
                 self.rows[m][lane] = code;
-                self.present[m] |= 1 << (usize::from(code) % GROUPS);
+                self.present[m][usize::from(code) / 64] |= 1 << (code % 64);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<GROUPS>) -> (Plan, [u8; NUM_SUB_VECTORS]) {
+    unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<NUM_CENTROIDS>) -> (Plan, [u8; NUM_SUB_VECTORS]) {
         let mut least = [0; NUM_SUB_VECTORS];
         for (m, least) in least.iter_mut().enumerate() {
             // SAFETY: this function's contract.
-            *least = unsafe { V::least_of_64(&lut.0[m], self.present[m]) };
+            *least = unsafe { V::least_present(&lut.0[m], &self.present[m]) };
         }
         (Plan { order: [0; NUM_SUB_VECTORS], least }, least)
     }
@@ -89,10 +89,10 @@ impl Layout for Bytes {
     }
 
     #[inline(always)]
-    unsafe fn pair<V: ByteVector>(&self, plan: &Plan, lut: &FilterLut<GROUPS>, place: usize) -> Pair<'_> {
+    unsafe fn pair<V: ByteVector>(&self, plan: &Plan, lut: &FilterLut<NUM_CENTROIDS>, place: usize) -> Pair<'_> {
         let [a, b] = plan.pair(place);
         let mut entries = [lut.0[a], lut.0[b]];
-        // The groups that do not occur may be less.
+        // Of the centroids that do not occur it may be less.
         entries[0].iter_mut().for_each(|entry| *entry = entry.saturating_sub(plan.least[a]));
         entries[1].iter_mut().for_each(|entry| *entry = entry.saturating_sub(plan.least[b]));
         Pair { rows: [&self.rows[a], &self.rows[b]], entries }
@@ -100,7 +100,8 @@ impl Layout for Bytes {
 
     #[inline(always)]
     fn prefetch_summary(&self) {
-        self.present.iter().step_by(8).for_each(prefetch);
+        // Two are a cache line.
+        self.present.iter().step_by(2).for_each(prefetch);
     }
 
     /// The blocks of candidates have just been read.

@@ -31,11 +31,11 @@ mod pass;
 mod prepare;
 mod scan;
 
-pub use bytes::Bytes;
-pub use nibbles::Nibbles;
+use bytes::Bytes;
+use nibbles::Nibbles;
 
 use crate::{
-    Codebook, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
+    Codebook, DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
     blocks::BLOCK,
     byte_vector::ByteVector,
     candidates::Candidates,
@@ -44,23 +44,18 @@ use crate::{
     memory::{HugeVec, Plain},
 };
 
-/// The kernel of a variant: `$layout` its [`Layout`], `$vector` its [`ByteVector`], `$features` what that type needs.
+/// The kernel of a variant: `$codes` its [`OrderedCodes`], `$vector` its [`ByteVector`], `$features` what that type needs.
 macro_rules! ordered_kernel {
-    ($arch:literal, $layout:ident, $vector:ident, $features:literal) => {
+    ($arch:literal, $codes:ident, $vector:ident, $features:literal) => {
         #[cfg(target_arch = $arch)]
         mod kernel {
-            use crate::{
-                Codebook, DIM, Error, TopKHeap,
-                byte_vector::$vector,
-                ordered::{OrderedCodes, $layout},
-                registry::Scan,
-            };
+            use crate::{Codebook, DIM, Error, TopKHeap, byte_vector::$vector, ordered::$codes, registry::Scan};
 
             #[derive(Clone)]
-            struct Ordered(OrderedCodes<$layout>);
+            struct Ordered($codes);
 
             pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-                Ok(Box::new(Ordered(OrderedCodes::new(codebook, codes))))
+                Ok(Box::new(Ordered($codes::new(codebook, codes))))
             }
 
             impl Scan for Ordered {
@@ -80,13 +75,13 @@ macro_rules! ordered_kernel {
             }
 
             #[target_feature(enable = $features)]
-            fn scan(codes: &OrderedCodes<$layout>, query: &[f32; DIM], top: &mut TopKHeap) {
+            fn scan(codes: &$codes, query: &[f32; DIM], top: &mut TopKHeap) {
                 // SAFETY: this function is compiled for the very features.
                 unsafe { codes.scan::<$vector>(query, top) }
             }
 
             #[target_feature(enable = $features)]
-            fn scan_batch(codes: &OrderedCodes<$layout>, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
+            fn scan_batch(codes: &$codes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
                 // SAFETY: as above.
                 unsafe { codes.scan_batch::<$vector>(queries, tops) }
             }
@@ -96,17 +91,23 @@ macro_rules! ordered_kernel {
 pub(crate) use ordered_kernel;
 
 /// Vectors in a super-block. Fewer fit their plans better, and need more plans.
-pub const SUPER_BLOCK: usize = 4096;
+pub const SUPER_BLOCK: usize = 8192;
 /// Bytes from one row of a super-block to the next: a cache line more than its codes, or else all rows of a block would be in
 /// the same set of a cache.
 const STRIDE: usize = SUPER_BLOCK + BLOCK;
 /// Pairs of sub-quantizers, the unit in which a scan goes on.
 const PAIRS: usize = NUM_SUB_VECTORS / 2;
 
-/// A list of codes, similar ones together, in super-blocks of a [`Layout`].
+/// In bytes that name each centroid.
+pub type ByteCodes = OrderedCodes<Bytes, NUM_CENTROIDS>;
+/// In nibbles that name groups of [groups](crate::grouping).
+pub type NibbleCodes = OrderedCodes<Nibbles, GROUPS>;
+
+/// A list of codes, similar ones together, in super-blocks of a [`Layout`]. `G` is the number of groups of centroids that the
+/// LUT of a query tells apart.
 #[derive(Clone)]
-pub struct OrderedCodes<L: Layout> {
-    /// With the centroids renumbered so that the low six bits of a code name its group.
+pub struct OrderedCodes<L: Layout<G>, const G: usize> {
+    /// If there are fewer groups than centroids, with these renumbered so that the low bits of a code name its group.
     codebook: Codebook,
     /// The place in the caller's list of each code here.
     ids: HugeVec<u32>,
@@ -131,7 +132,7 @@ type ByDimension = [[f32; NUM_SUB_VECTORS]; SUB_VECTOR_DIM];
 unsafe impl Plain for Moments {}
 
 /// How a super-block stores its codes, and what a query looks up in it.
-pub trait Layout: Plain {
+pub trait Layout<const G: usize>: Plain {
     /// What a query makes for a super-block.
     type Plan: Copy + Default;
     /// What it takes to look up a pair of sub-quantizers.
@@ -139,14 +140,14 @@ pub trait Layout: Plain {
     where
         Self: 'a;
 
-    /// Takes up to [`SUPER_BLOCK`] renumbered codes; `self` is zero.
+    /// Takes up to [`SUPER_BLOCK`] codes; `self` is zero.
     fn fill(&mut self, codebook: &Codebook, rows: &[[u8; NUM_SUB_VECTORS]]);
 
     /// The plan for the LUT of a query, and for each sub-quantizer the least entry that a code of the super-block has.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
-    unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<GROUPS>) -> (Self::Plan, [u8; NUM_SUB_VECTORS]);
+    unsafe fn plan<V: ByteVector>(&self, lut: &FilterLut<G>) -> (Self::Plan, [u8; NUM_SUB_VECTORS]);
 
     /// Settles in what order the pairs are looked up, given what each sub-quantizer is expected to add.
     fn order(plan: &mut Self::Plan, expected: &[i32; NUM_SUB_VECTORS]);
@@ -156,8 +157,7 @@ pub trait Layout: Plain {
     ///
     /// # Safety
     /// As for [`plan`](Layout::plan).
-    unsafe fn pair<V: ByteVector>(&self, plan: &Self::Plan, lut: &FilterLut<GROUPS>, place: usize)
-    -> Self::Pair<'_, V>;
+    unsafe fn pair<V: ByteVector>(&self, plan: &Self::Plan, lut: &FilterLut<G>, place: usize) -> Self::Pair<'_, V>;
 
     /// Asks for what [`plan`](Layout::plan) reads.
     fn prefetch_summary(&self);
@@ -170,7 +170,7 @@ pub trait Layout: Plain {
     /// # Safety
     /// As for [`plan`](Layout::plan).
     #[inline(always)]
-    unsafe fn look_again<V: ByteVector>(&self, _lut: &FilterLut<GROUPS>, _candidates: &mut Candidates) {}
+    unsafe fn look_again<V: ByteVector>(&self, _lut: &FilterLut<G>, _candidates: &mut Candidates) {}
 
     /// The distances of some codes: the table entries summed over the sub-quantizers in order.
     fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N];
@@ -188,7 +188,7 @@ pub trait LookUp<V>: Copy {
     fn prefetch(&self, lane: usize);
 }
 
-impl<L: Layout> OrderedCodes<L> {
+impl<L: Layout<G>, const G: usize> OrderedCodes<L, G> {
     /// The ids of the codes of a super-block.
     #[inline(always)]
     fn ids_of(&self, super_block: usize) -> &[u32] {

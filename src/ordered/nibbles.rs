@@ -70,7 +70,7 @@ impl<V: ByteVector> LookUp<V> for Pair<'_, V> {
     }
 }
 
-impl Layout for Nibbles {
+impl Layout<GROUPS> for Nibbles {
     type Plan = Plan;
     type Pair<'a, V: ByteVector> = Pair<'a, V>;
 

@@ -1,6 +1,6 @@
 //! One super-block on its way: planned, then looked up pair by pair while blocks of it are left.
 
-use super::{ByDimension, GROUPS, Layout, LookUp, OrderedCodes, SUPER_BLOCK};
+use super::{ByDimension, Layout, LookUp, OrderedCodes, SUPER_BLOCK};
 use crate::{
     NUM_SUB_VECTORS,
     blocks::{self, BLOCK},
@@ -19,7 +19,7 @@ const EXPECTED: f32 = 1e6;
 
 /// A super-block under way.
 #[repr(C, align(64))]
-pub struct Pass<L: Layout> {
+pub struct Pass<L: Layout<G>, const G: usize> {
     /// `[block][lane]`
     sums: [[u8; BLOCK]; BLOCKS],
     /// First lanes of the blocks that may hold something near.
@@ -33,7 +33,7 @@ pub struct Pass<L: Layout> {
     base: u8,
 }
 
-impl<L: Layout> Pass<L> {
+impl<L: Layout<G>, const G: usize> Pass<L, G> {
     pub fn none() -> Box<Self> {
         Box::new(Pass {
             sums: [[0; BLOCK]; BLOCKS],
@@ -50,11 +50,11 @@ impl<L: Layout> Pass<L> {
     #[inline(always)]
     pub unsafe fn plan<V: ByteVector>(
         &mut self,
-        codes: &OrderedCodes<L>,
+        codes: &OrderedCodes<L, G>,
         at: usize,
         query: &ByDimension,
-        bounds: &FilterTable<GROUPS>,
-        lut: &FilterLut<GROUPS>,
+        bounds: &FilterTable<G>,
+        lut: &FilterLut<G>,
         threshold: f32,
     ) {
         if let Some(next) = codes.super_blocks.get(at + 1) {
@@ -84,8 +84,8 @@ impl<L: Layout> Pass<L> {
     #[inline(always)]
     unsafe fn pairs<'c, V: ByteVector>(
         &self,
-        codes: &'c OrderedCodes<L>,
-        lut: &FilterLut<GROUPS>,
+        codes: &'c OrderedCodes<L, G>,
+        lut: &FilterLut<G>,
         place: usize,
     ) -> [L::Pair<'c, V>; STEP] {
         // SAFETY: this function's contract.
@@ -96,8 +96,8 @@ impl<L: Layout> Pass<L> {
     #[inline(always)]
     pub unsafe fn first<V: ByteVector>(
         &mut self,
-        codes: &OrderedCodes<L>,
-        lut: &FilterLut<GROUPS>,
+        codes: &OrderedCodes<L, G>,
+        lut: &FilterLut<G>,
         ahead: Option<&Self>,
     ) {
         let mut num_alive = 0;
@@ -120,7 +120,7 @@ impl<L: Layout> Pass<L> {
 
     /// Looks up the pairs from `place` on for the blocks that are left.
     #[inline(always)]
-    pub unsafe fn go_on<V: ByteVector>(&mut self, codes: &OrderedCodes<L>, lut: &FilterLut<GROUPS>, place: usize) {
+    pub unsafe fn go_on<V: ByteVector>(&mut self, codes: &OrderedCodes<L, G>, lut: &FilterLut<G>, place: usize) {
         if self.num_alive == 0 {
             return;
         }

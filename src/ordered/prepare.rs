@@ -3,12 +3,15 @@
 use super::{Layout, Moments, OrderedCodes, SUPER_BLOCK};
 use crate::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, blocks::BLOCK, grouping, memory::HugeVec};
 
-impl<L: Layout> OrderedCodes<L> {
+impl<L: Layout<G>, const G: usize> OrderedCodes<L, G> {
     /// Orders row-major `codes` `[n][16]`. It takes one or two seconds for a million, on as many threads as there are.
-    pub fn new(codebook: &Codebook, codes: &[u8]) -> OrderedCodes<L> {
-        let grouped = codebook.grouped();
-        let unordered = grouping::renumbered(codes, &grouped.labels);
-        let codebook = grouped.codebook.clone();
+    pub fn new(codebook: &Codebook, codes: &[u8]) -> Self {
+        let (codebook, unordered) = if G < NUM_CENTROIDS {
+            let grouped = codebook.grouped();
+            (grouped.codebook.clone(), grouping::renumbered(codes, &grouped.labels))
+        } else {
+            (codebook.clone(), codes.as_chunks().0.to_vec())
+        };
 
         let mut ids = HugeVec::zeroed(unordered.len());
         ids.iter_mut().zip(0..).for_each(|(id, n)| *id = n);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    ByDimension, GROUPS, Layout, Moments, OrderedCodes, PAIRS, SUPER_BLOCK,
+    ByDimension, Layout, Moments, OrderedCodes, PAIRS, SUPER_BLOCK,
     pass::{Pass, STEP},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Super-blocks that come first, since they make the threshold fall; all others come as they lie.
-const NEAREST: usize = 8;
+const NEAREST: usize = 4;
 /// Of those, the ones that the first threshold comes from.
 const TRIED: usize = 2;
 /// Queries of a batch that go through the list together. More share more reading, but a near cache must hold what they need
@@ -34,7 +34,7 @@ const ENOUGH: usize = 8;
 /// Candidates whose sums are under way at a time.
 const AT_ONCE: usize = 4;
 
-impl<L: Layout> OrderedCodes<L> {
+impl<L: Layout<G>, const G: usize> OrderedCodes<L, G> {
     /// Offers to `top` what can be near `query`.
     ///
     /// # Safety
@@ -124,22 +124,22 @@ const NONE: usize = usize::MAX;
 
 /// One query on its way through the list. While a super-block is worked on, the next one is planned and its first codes are
 /// on the way.
-struct Scan<'a, L: Layout> {
-    codes: &'a OrderedCodes<L>,
+struct Scan<'a, L: Layout<G>, const G: usize> {
+    codes: &'a OrderedCodes<L, G>,
     query: ByDimension,
     /// Super-blocks that come first, [`NONE`] behind the last.
     nearest: [usize; NEAREST],
     /// Super-blocks that have had their turn: first the nearest, then all.
     visited: usize,
     table: DistanceTable,
-    bounds: FilterTable<GROUPS>,
-    lut: FilterLut<GROUPS>,
+    bounds: FilterTable<G>,
+    lut: FilterLut<G>,
     /// The threshold that `lut` was made for.
     lut_threshold: f32,
     /// As many codes as are wanted are known to lie within it.
     first_threshold: f32,
     /// The super-block that is worked on, and the next one.
-    passes: [Box<Pass<L>>; 2],
+    passes: [Box<Pass<L, G>>; 2],
     /// Lanes that are to be scored; what it takes is on the way.
     candidates: Candidates,
     /// The super-block that they are of.
@@ -151,9 +151,9 @@ struct Scan<'a, L: Layout> {
     top: &'a mut TopKHeap,
 }
 
-impl<'a, L: Layout> Scan<'a, L> {
+impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
     #[inline(always)]
-    unsafe fn new<V: ByteVector>(codes: &'a OrderedCodes<L>, query: &[f32; DIM], top: &'a mut TopKHeap) -> Self {
+    unsafe fn new<V: ByteVector>(codes: &'a OrderedCodes<L, G>, query: &[f32; DIM], top: &'a mut TopKHeap) -> Self {
         let table = codes.codebook.distance_table(query);
         let mut by_dimension = [[0.0; NUM_SUB_VECTORS]; SUB_VECTOR_DIM];
         for (m, part) in query.as_chunks::<SUB_VECTOR_DIM>().0.iter().enumerate() {
@@ -203,14 +203,14 @@ impl<'a, L: Layout> Scan<'a, L> {
             }
         }
         // SAFETY: as above.
-        let found = unsafe { count_up_to::<L, V>(passes, LIMIT) };
+        let found = unsafe { count_up_to::<L, V, G>(passes, LIMIT) };
         if found >= k {
             let wanted = found.min(SEVERAL * k);
             let (mut limit, mut beyond) = (0, LIMIT);
             while limit < beyond {
                 let middle = limit + (beyond - limit) / 2;
                 // SAFETY: as above.
-                let enough = unsafe { count_up_to::<L, V>(passes, middle) } >= wanted;
+                let enough = unsafe { count_up_to::<L, V, G>(passes, middle) } >= wanted;
                 (limit, beyond) = if enough { (limit, middle) } else { (middle + 1, beyond) };
             }
             let mut top = TopKHeap::with_k(k);
@@ -366,7 +366,7 @@ impl<'a, L: Layout> Scan<'a, L> {
 
 /// How many codes have a sum up to `limit`, below 255.
 #[inline(always)]
-unsafe fn count_up_to<L: Layout, V: ByteVector>(passes: &[Box<Pass<L>>], limit: u8) -> usize {
+unsafe fn count_up_to<L: Layout<G>, V: ByteVector, const G: usize>(passes: &[Box<Pass<L, G>>], limit: u8) -> usize {
     let mut count = 0;
     for pass in passes {
         for &lane in &pass.alive[..pass.num_alive] {
@@ -379,7 +379,12 @@ unsafe fn count_up_to<L: Layout, V: ByteVector>(passes: &[Box<Pass<L>>], limit: 
 
 /// Hands the lane and distance of each candidate to `push`.
 #[inline(always)]
-fn score<L: Layout>(super_block: &L, table: &DistanceTable, candidates: &Candidates, mut push: impl FnMut(usize, f32)) {
+fn score<L: Layout<G>, const G: usize>(
+    super_block: &L,
+    table: &DistanceTable,
+    candidates: &Candidates,
+    mut push: impl FnMut(usize, f32),
+) {
     let places = candidates.places();
     for first in (0..places.len()).step_by(AT_ONCE) {
         let lanes = std::array::from_fn::<_, AT_ONCE, _>(|i| places[(first + i).min(places.len() - 1)] as usize);
