@@ -150,6 +150,17 @@ impl<L: Layout<G>, const G: usize> Pass<L, G> {
         let lanes = unsafe { lanes_up_to::<V>(&self.sums[lane / BLOCK % BLOCKS], limit) };
         lanes & blocks::lanes(self.len - lane)
     }
+
+    /// How many codes of the blocks that are left have a sum up to `limit`, below 255.
+    #[inline(always)]
+    pub unsafe fn count_up_to<V: ByteVector>(&self, limit: u8) -> usize {
+        let mut count = 0;
+        for &lane in &self.alive[..self.num_alive] {
+            // SAFETY: this function's contract.
+            count += unsafe { self.up_to::<V>(usize::from(lane), limit) }.count_ones() as usize;
+        }
+        count
+    }
 }
 
 /// Adds some pairs to the sums of the block at `lane`. Whether one stays below 255.

@@ -17,8 +17,6 @@ use crate::{
 
 /// Super-blocks that come first, since they make the threshold fall; all others come as they lie.
 const NEAREST: usize = 4;
-/// Of those, the ones that the first threshold comes from.
-const TRIED: usize = 2;
 /// Queries of a batch that go through the list together. More share more reading, but a near cache must hold what they need
 /// besides, and where the third cache is fast (Zen 4) sixteen take longer than one after the other.
 const SIDE_BY_SIDE: usize = 4;
@@ -181,59 +179,52 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
         this
     }
 
-    /// Finds a threshold that is near the last: the codes with the smallest sums in the nearest super-blocks, in a LUT that is
+    /// Finds a threshold that is near the last: the codes with the smallest sums in the nearest super-block, in a LUT that is
     /// made for the average distance there.
     #[inline(always)]
     unsafe fn find_first_threshold<V: ByteVector>(&mut self) {
-        let k = self.top.k();
-        let tried = self.nearest[..TRIED].iter().filter(|&&at| at != NONE).count();
-        if k == 0 || tried == 0 {
+        let (k, at) = (self.top.k(), self.nearest[0]);
+        if k == 0 || at == NONE {
             return;
         }
-        self.set_lut(self.codes.moments[self.nearest[0]].expected(&self.query).iter().sum());
-        let passes = &mut self.passes[..tried];
-        for (pass, &at) in passes.iter_mut().zip(&self.nearest) {
-            // SAFETY: this function's contract.
-            unsafe {
-                pass.plan::<V>(self.codes, at, &self.query, &self.bounds, &self.lut, self.lut_threshold);
-                pass.first::<V>(self.codes, &self.lut, None);
-                for place in (STEP..PAIRS).step_by(STEP) {
-                    pass.go_on::<V>(self.codes, &self.lut, place);
-                }
+        self.set_lut(self.codes.moments[at].expected(&self.query).iter().sum());
+        let [pass, _] = &mut self.passes;
+        // SAFETY: this function's contract.
+        let found = unsafe {
+            pass.plan::<V>(self.codes, at, &self.query, &self.bounds, &self.lut, self.lut_threshold);
+            pass.first::<V>(self.codes, &self.lut, None);
+            for place in (STEP..PAIRS).step_by(STEP) {
+                pass.go_on::<V>(self.codes, &self.lut, place);
             }
-        }
-        // SAFETY: as above.
-        let found = unsafe { count_up_to::<L, V, G>(passes, LIMIT) };
+            pass.count_up_to::<V>(LIMIT)
+        };
         if found >= k {
             let wanted = found.min(SEVERAL * k);
             let (mut limit, mut beyond) = (0, LIMIT);
             while limit < beyond {
                 let middle = limit + (beyond - limit) / 2;
                 // SAFETY: as above.
-                let enough = unsafe { count_up_to::<L, V, G>(passes, middle) } >= wanted;
+                let enough = unsafe { pass.count_up_to::<V>(middle) } >= wanted;
                 (limit, beyond) = if enough { (limit, middle) } else { (middle + 1, beyond) };
             }
             let mut top = TopKHeap::with_k(k);
             let mut scored = 0;
-            for pass in passes {
-                for &lane in &pass.alive[..pass.num_alive] {
-                    let lane = usize::from(lane);
-                    // SAFETY: as above.
-                    self.candidates.add_lanes(lane, unsafe { pass.up_to::<V>(lane, limit) });
-                    let super_block = &self.codes.super_blocks[pass.at];
-                    score(super_block, &self.table, &self.candidates, |_, distance| top.push(0, distance));
-                    scored += self.candidates.places().len();
-                    self.candidates.clear();
-                    if scored > ENOUGH * k {
-                        break;
-                    }
+            for &lane in &pass.alive[..pass.num_alive] {
+                let lane = usize::from(lane);
+                // SAFETY: as above.
+                self.candidates.add_lanes(lane, unsafe { pass.up_to::<V>(lane, limit) });
+                score(&self.codes.super_blocks[at], &self.table, &self.candidates, |_, distance| top.push(0, distance));
+                scored += self.candidates.places().len();
+                self.candidates.clear();
+                if scored > ENOUGH * k {
+                    break;
                 }
             }
             self.first_threshold = top.threshold();
         } else {
             self.unfiltered = 1;
         }
-        self.passes.iter_mut().for_each(|pass| (pass.len, pass.num_alive) = (0, 0));
+        (pass.len, pass.num_alive) = (0, 0);
         // Perhaps above the one that the LUT was made for.
         self.set_lut(self.first_threshold);
     }
@@ -362,19 +353,6 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             self.top.push(id, distance);
         }
     }
-}
-
-/// How many codes have a sum up to `limit`, below 255.
-#[inline(always)]
-unsafe fn count_up_to<L: Layout<G>, V: ByteVector, const G: usize>(passes: &[Box<Pass<L, G>>], limit: u8) -> usize {
-    let mut count = 0;
-    for pass in passes {
-        for &lane in &pass.alive[..pass.num_alive] {
-            // SAFETY: this function's contract.
-            count += unsafe { pass.up_to::<V>(usize::from(lane), limit) }.count_ones() as usize;
-        }
-    }
-    count
 }
 
 /// Hands the lane and distance of each candidate to `push`.
