@@ -1,6 +1,6 @@
 //! The way of a query through the list.
 
-use std::ops::Range;
+use std::{mem::MaybeUninit, ops::Range};
 
 use super::{
     ByDimension, Layout, Moments, OrderedCodes, PAIRS, SUPER_BLOCK,
@@ -39,9 +39,12 @@ impl<L: Layout<G>, const G: usize> OrderedCodes<L, G> {
     /// The CPU has the instruction set of `V`; the caller is compiled for it.
     #[inline(always)]
     pub unsafe fn scan<V: ByteVector>(&self, query: &[f32; DIM], top: &mut TopKHeap) {
+        let mut table = MaybeUninit::uninit();
+        let table = self.codebook.distance_table_in(query, &mut table);
+        let bounds = FilterTable::new(table);
         // SAFETY: this function's contract is theirs.
         unsafe {
-            let mut scan = Scan::new::<V>(self, query, top);
+            let mut scan = Scan::new::<V>(self, query, table, &bounds, top);
             while scan.go_on::<V>() {}
         }
     }
@@ -54,11 +57,13 @@ impl<L: Layout<G>, const G: usize> OrderedCodes<L, G> {
     #[inline(always)]
     pub unsafe fn scan_batch<V: ByteVector>(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
         for (queries, tops) in queries.chunks(SIDE_BY_SIDE).zip(tops.chunks_mut(SIDE_BY_SIDE)) {
+            let tables: Vec<_> = queries.iter().map(|query| self.codebook.distance_table(query)).collect();
+            let bounds: Vec<_> = tables.iter().map(FilterTable::new).collect();
+            let mut scans = Vec::with_capacity(queries.len());
             // SAFETY: this function's contract is theirs.
             unsafe {
-                let mut scans = Vec::with_capacity(queries.len());
-                for (query, top) in queries.iter().zip(tops) {
-                    scans.push(Scan::new::<V>(self, query, top));
+                for (((query, table), bounds), top) in queries.iter().zip(&tables).zip(&bounds).zip(tops) {
+                    scans.push(Scan::new::<V>(self, query, table, bounds, top));
                 }
                 for end in (0..=NEAREST + self.super_blocks.len() + TURN).step_by(TURN) {
                     for scan in &mut scans {
@@ -129,8 +134,8 @@ struct Scan<'a, L: Layout<G>, const G: usize> {
     nearest: [usize; NEAREST],
     /// Super-blocks that have had their turn: first the nearest, then all.
     visited: usize,
-    table: DistanceTable,
-    bounds: FilterTable<G>,
+    table: &'a DistanceTable,
+    bounds: &'a FilterTable<G>,
     lut: FilterLut<G>,
     /// The threshold that `lut` was made for.
     lut_threshold: f32,
@@ -151,8 +156,13 @@ struct Scan<'a, L: Layout<G>, const G: usize> {
 
 impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
     #[inline(always)]
-    unsafe fn new<V: ByteVector>(codes: &'a OrderedCodes<L, G>, query: &[f32; DIM], top: &'a mut TopKHeap) -> Self {
-        let table = codes.codebook.distance_table(query);
+    unsafe fn new<V: ByteVector>(
+        codes: &'a OrderedCodes<L, G>,
+        query: &[f32; DIM],
+        table: &'a DistanceTable,
+        bounds: &'a FilterTable<G>,
+        top: &'a mut TopKHeap,
+    ) -> Self {
         let mut by_dimension = [[0.0; NUM_SUB_VECTORS]; SUB_VECTOR_DIM];
         for (m, part) in query.as_chunks::<SUB_VECTOR_DIM>().0.iter().enumerate() {
             by_dimension.iter_mut().zip(part).for_each(|(row, &value)| row[m] = value);
@@ -162,8 +172,8 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             nearest: codes.nearest_super_blocks(&by_dimension),
             visited: 0,
             query: by_dimension,
-            bounds: FilterTable::new(&table),
             table,
+            bounds,
             lut: FilterLut::zeroed(),
             lut_threshold: f32::INFINITY,
             first_threshold: f32::INFINITY,
@@ -191,7 +201,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
         let [pass, _] = &mut self.passes;
         // SAFETY: this function's contract.
         let found = unsafe {
-            pass.plan::<V>(self.codes, at, &self.query, &self.bounds, &self.lut, self.lut_threshold);
+            pass.plan::<V>(self.codes, at, &self.query, self.bounds, &self.lut, self.lut_threshold);
             pass.first::<V>(self.codes, &self.lut, None);
             for place in (STEP..PAIRS).step_by(STEP) {
                 pass.go_on::<V>(self.codes, &self.lut, place);
@@ -213,7 +223,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
                 let lane = usize::from(lane);
                 // SAFETY: as above.
                 self.candidates.add_lanes(lane, unsafe { pass.up_to::<V>(lane, limit) });
-                score(&self.codes.super_blocks[at], &self.table, &self.candidates, |_, distance| top.push(0, distance));
+                score(&self.codes.super_blocks[at], self.table, &self.candidates, |_, distance| top.push(0, distance));
                 scored += self.candidates.places().len();
                 self.candidates.clear();
                 if scored > ENOUGH * k {
@@ -286,7 +296,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             } else {
                 let [_, next] = &mut self.passes;
                 // SAFETY: this function's contract.
-                unsafe { next.plan::<V>(self.codes, at, &self.query, &self.bounds, &self.lut, self.lut_threshold) };
+                unsafe { next.plan::<V>(self.codes, at, &self.query, self.bounds, &self.lut, self.lut_threshold) };
             }
         }
     }
@@ -349,7 +359,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
     fn score_lanes(&mut self, at: usize, lanes: Range<usize>) {
         let super_block = &self.codes.super_blocks[at];
         for (lane, &id) in lanes.clone().zip(&self.codes.ids_of(at)[lanes]) {
-            let [distance] = super_block.distances(&self.table, [lane]);
+            let [distance] = super_block.distances(self.table, [lane]);
             self.top.push(id, distance);
         }
     }
