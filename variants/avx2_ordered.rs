@@ -13,7 +13,7 @@ register! {
     requires: [Avx2, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 80,
-    rank_below: (50_000, 45),
+    rank_below: (60_000, 45),
     skips_codes: true,
     prepare: kernel::prepare,
 }

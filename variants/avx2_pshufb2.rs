@@ -20,7 +20,7 @@ register! {
     requires: [Avx2, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 40,
-    rank_below: (50_000, 65),
+    rank_below: (60_000, 65),
     prepare: kernel::prepare,
 }
 

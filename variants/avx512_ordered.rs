@@ -14,7 +14,7 @@ register! {
     requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 90,
-    rank_below: (90_000, 45),
+    rank_below: (70_000, 45),
     skips_codes: true,
     prepare: kernel::prepare,
 }

@@ -12,7 +12,7 @@ register! {
     requires: [Ssse3],
     fidelity: Fidelity::Exact,
     rank: 55,
-    rank_below: (40_000, 45),
+    rank_below: (50_000, 45),
     skips_codes: true,
     prepare: kernel::prepare,
 }

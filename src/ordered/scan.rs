@@ -24,7 +24,7 @@ const SIDE_BY_SIDE: usize = 4;
 const TURN: usize = 8;
 /// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
 /// data that defeats it.
-const UNFILTERED: usize = 8;
+const UNFILTERED: usize = 4;
 /// Times k codes are scored for the first threshold: more than k, for their sums only estimate their distances.
 const SEVERAL: usize = 3;
 /// As many times k at most, where many have the same sum.
@@ -231,6 +231,10 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
                 }
             }
             self.first_threshold = top.threshold();
+            // SAFETY: as above.
+            if nearly_all(unsafe { pass.count_up_to::<V>(limit) }, pass.len) {
+                self.unfiltered = 1;
+            }
         } else {
             self.unfiltered = 1;
         }
@@ -329,10 +333,10 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             }
         }
         // The nearest super-blocks say little about the others.
-        let (nearly_all, super_blocks) =
-            if self.visited > NEAREST + 1 { (len / 2, UNFILTERED) } else { (len / 8 * 7, 1) };
-        if count > nearly_all {
-            self.unfiltered = super_blocks;
+        if self.visited > NEAREST + 1 && count > len / 2 {
+            self.unfiltered = UNFILTERED;
+        } else if nearly_all(count, len) {
+            self.unfiltered = 1;
         }
     }
 
@@ -363,6 +367,11 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             self.top.push(id, distance);
         }
     }
+}
+
+/// Whether a filter that lets `count` of so many codes pass is of no use.
+fn nearly_all(count: usize, of: usize) -> bool {
+    count > of / 8 * 7
 }
 
 /// Hands the lane and distance of each candidate to `push`.
