@@ -61,6 +61,7 @@ impl<V: ByteVector> LookUp<V> for Pair<'_> {
 }
 
 impl Layout<NUM_CENTROIDS> for Bytes {
+    const LOOKS_AGAIN: bool = false;
     type Plan = Plan;
     type Pair<'a, V: ByteVector> = Pair<'a>;
 

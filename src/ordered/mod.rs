@@ -133,6 +133,8 @@ unsafe impl Plain for Moments {}
 
 /// How a super-block stores its codes, and what a query looks up in it.
 pub trait Layout<const G: usize>: Plain {
+    /// Whether [`look_again`](Layout::look_again) does anything.
+    const LOOKS_AGAIN: bool;
     /// What a query makes for a super-block.
     type Plan: Copy + Default;
     /// What it takes to look up a pair of sub-quantizers.

@@ -71,6 +71,7 @@ impl<V: ByteVector> LookUp<V> for Pair<'_, V> {
 }
 
 impl Layout<GROUPS> for Nibbles {
+    const LOOKS_AGAIN: bool = true;
     type Plan = Plan;
     type Pair<'a, V: ByteVector> = Pair<'a, V>;
 

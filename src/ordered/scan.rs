@@ -180,7 +180,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             passes: [Pass::none(), Pass::none()],
             candidates: Candidates::new(),
             candidates_at: 0,
-            most_pass: true,
+            most_pass: !L::LOOKS_AGAIN,
             unfiltered: 0,
             top,
         };
@@ -233,7 +233,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             self.first_threshold = top.threshold();
             // SAFETY: as above.
             if nearly_all(unsafe { pass.count_up_to::<V>(limit) }, pass.len) {
-                self.unfiltered = 1;
+                (self.unfiltered, self.most_pass) = (1, true);
             }
         } else {
             self.unfiltered = 1;
