@@ -113,7 +113,7 @@ pub fn cases() -> &'static [Case] {
 fn tails() -> Vec<Case> {
     const SIZES: &[usize] = &[
         0, 1, 2, 9, 10, 11, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1000, 1023, 1024, 1025,
-        4095, 4096, 4097, 10_007,
+        4095, 4096, 4097, 8191, 8192, 8193, 10_007,
     ];
     let mut cases = Vec::new();
     for &n in SIZES {
@@ -206,6 +206,15 @@ fn orders() -> Vec<Case> {
             Case::new(format!("{n} codes, near to far"), centroids.clone(), near_to_far, queries.clone()),
             Case::new(format!("{n} codes, far to near"), centroids, far_to_near, queries),
         ]);
+    }
+    // Many times as long as what a kernel looks at as a whole, with much to skip and with nothing.
+    let n = 70_001;
+    let rng = &mut rng(n);
+    let (centroids, queries) = (plain_centroids(rng), plain_queries(rng, 2));
+    for (what, codes) in [("clustered codes", clustered_codes(rng, n)), ("codes of two centroids", codes(rng, n, 2))] {
+        let stored = codes.chunks(NUM_SUB_VECTORS).step_by(n / 3).flat_map(|row| decoded(&centroids, row));
+        let queries = queries.iter().copied().chain(stored).collect();
+        cases.push(Case::new(format!("{n} {what}"), centroids.clone(), codes, queries));
     }
     cases
 }
