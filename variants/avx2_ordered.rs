@@ -1,8 +1,8 @@
 //! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with AVX2.
 //!
-//! Half the width of `avx512-ordered`, groups of 16 where that has 64, and four `vpshufb` where that has one `vpermb`: at a
-//! million codes a tenth slower where memory limits both (Intel Xeon), a quarter where it does not (Zen 4); there it
-//! looks at nine times as many candidates, each of them a cache line more. It loses in short lists, on Zen 4 below 50,000 codes.
+//! Half the width of `avx512-ordered`, and groups of 16 where that tells 256 centroids apart: half as many lines to read at
+//! first, but twice as many steps, and two hundred times as many candidates, each of them a cache line more. On Zen 4 it
+//! takes 1.45 times as long at a million codes. It loses in short lists, on Zen 4 below 60,000 codes.
 
 use crate::{ordered::ordered_kernel, register, registry::Fidelity};
 

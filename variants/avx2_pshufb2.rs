@@ -9,7 +9,7 @@
 //! A row of 32 codes: load, xor, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), or, saturating add: a label's fifth bit
 //! is its byte's top one, which makes each shuffle give zero where the other one's entry is meant. Measured on Zen 4: 2.9
 //! times as fast as `scalar` at 1,000 codes, 4.0 at 4,000, 5.8 to 6.0 at 16,000, where a third of the time goes into summing
-//! and nearly half into candidates. From some 55,000 codes on it loses to `avx2-ordered`, which looks at few of them.
+//! and nearly half into candidates. From some 60,000 codes on it loses to `avx2-ordered`, which looks at few of them.
 
 use crate::{register, registry::Fidelity};
 

@@ -1,26 +1,29 @@
 //! Similar codes together: a scan that skips what cannot win, and reads a third of the codes or less.
 //!
 //! **Order.** Preparation bisects the decoded vectors along their principal direction, again and again, so that blocks of 64
-//! and super-blocks of 4,096 codes hold similar vectors.
+//! and super-blocks of 8,192 codes hold similar vectors.
 //!
-//! **Layouts.** A super-block's codes lie sub-quantizer by sub-quantizer, a page each, read as a stream. The low six bits of
-//! a code name one of 64 groups of similar centroids, which AVX-512 looks up at once ([`Bytes`]). For other instruction sets
-//! the groups are merged into 16 that suit the super-block, and two codes are a byte ([`Nibbles`]).
+//! **Layouts.** A super-block's codes lie sub-quantizer by sub-quantizer, two pages each, read as a stream. AVX-512 looks
+//! them up among all 256 centroids ([`Bytes`]): four times the work that groups of similar ones would be, hidden by reading,
+//! for a bound that is exact but for the rounding to a byte. For other instruction sets 64 groups of centroids are merged
+//! into 16 that suit the super-block, and two codes are a byte ([`Nibbles`]).
 //!
 //! **Query.** The super-blocks with the nearest means come first, and the first threshold is found there. Once for each
-//! super-block, the least entries of the groups that occur are taken off the LUT: their sum is a bound of all the codes, which
-//! alone rules a seventh of the super-blocks out. The pairs of sub-quantizers come in the order of what they are expected to
-//! add, from the super-block's mean and variance. Two pairs are summed for all blocks, then two more, again and again, for the
-//! blocks that still have a lane below 255. The lanes that are left at the end are looked up once more, in the LUT of the 64
-//! groups, where 16 were summed, and scored in f32. Everything that is ruled out is ruled out by a lower bound
-//! ([`lut`](crate::lut)), so the answer is exact.
+//! super-block, the least entries of what occurs there are taken off the LUT: their sum is a bound of all the codes, which
+//! alone rules a fifth of the super-blocks out (of groups a seventh). The pairs of sub-quantizers come in the order of what
+//! they are expected to add, from the super-block's mean and variance. Two pairs are summed for all blocks, then two more,
+//! again and again, for the blocks that still have a lane below 255. The lanes that are left at the end are scored in f32;
+//! of nibbles there are two hundred times as many, which are looked up once more before, in the LUT of the 64 groups.
+//! Everything that is ruled out is ruled out by a lower bound ([`lut`](crate::lut)), so the answer is exact.
 //!
 //! **Latency.** What is left to read after the first pairs is scattered, so it is prefetched: the codes of a step for all
 //! blocks before the step, the next super-block's first codes meanwhile, and a candidate's row as soon as it is one.
 //!
-//! **What limits it** (counted and timed on 1M real codes with AVX-512, AMD Zen 4): 79,000 cache lines of 250,000 are read, at
-//! 1.5 to 2 ns each where one stream gets 0.75; a cache has few places for lines on their way. With all lines in L2 a query
-//! still takes about 0.7 of its time, half of that in two look-up loops of 10 and 20 cycles a block.
+//! **What limits it** (counted and timed on 1M real codes with AVX-512, AMD Zen 4, where one stream reads a line in 0.75
+//! ns): 66,000 cache lines of 250,000 are read. The first step takes 4.9 ns for the four lines of a block, prefetched, and
+//! as much is what its look-ups take (18 cycles); with half of those it takes 4.75. Later steps take 8 ns a block, for
+//! scattered lines and branches that nothing predicts. In batches of 16, whose queries share the lines, each takes nine
+//! tenths of its time alone.
 //!
 //! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015), the
 //! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
