@@ -4,7 +4,7 @@
 //! `vpmovb2m`, blend, saturating add. What a super-block adds at least is a masked minimum of 256 entries for each of 16
 //! rows. Measured on Zen 4: 0.11 ns a code at a million codes, where reading them takes 0.19; one `vpermb` a row, in groups
 //! of four centroids, is 1.2 times as slow, since a third more lines are read then and there are twenty times as many
-//! candidates. It loses on lists below about 70,000 codes, where its order has little to skip and its set-up shows; there
+//! candidates. It loses on lists below about 55,000 codes, where its order has little to skip and its set-up shows; there
 //! `avx512-6bit` and `avx512-vpermb` are faster.
 
 use crate::{ordered::ordered_kernel, register, registry::Fidelity};
@@ -16,7 +16,7 @@ register! {
     requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 90,
-    rank_below: (70_000, 45),
+    rank_below: (55_000, 45),
     skips_codes: true,
     prepare: kernel::prepare,
 }

@@ -14,7 +14,7 @@
 //! the first threshold and a thousand candidates.
 //!
 //! It is the best one for batches and, with `avx512-6bit`, which takes more memory, for short lists, where the distance
-//! table, the first threshold and a few hundred candidates take most of the time. From about 70,000 codes on it loses to
+//! table, the first threshold and a few hundred candidates take most of the time. From about 55,000 codes on it loses to
 //! those that skip codes.
 
 use crate::{register, registry::Fidelity};
@@ -26,7 +26,7 @@ register! {
     requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 75,
-    rank_below: (70_000, 85),
+    rank_below: (55_000, 85),
     prepare: kernel::prepare,
 }
 
