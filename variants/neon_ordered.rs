@@ -3,9 +3,9 @@
 //! One-register `tbl` for the nibbles, four-register `tbl` for the LUT of a super-block. There is no movemask: whether a block
 //! still has a lane below 255 is a `uminv`, and only the blocks that are left at the end pay for their bits.
 //!
-//! Executed under emulation for a whole query over real codes: 3.2 instructions a code at a million codes, 5.2 at 200,000;
-//! `scalar` 56, `neon-tbl` 5.1 and 5.7. It reads less besides, which only a timing on real hardware can weigh. In shorter lists
-//! it loses to that one.
+//! Executed under emulation for a whole query over real codes: 4.8 instructions a code at 200,000 codes, and 3.2 at a million
+//! (with super-blocks of 4,096, which took 5.2 at 200,000); `scalar` 56, `neon-tbl` 5.7 and 5.1. It reads less besides, which
+//! only a timing on real hardware can weigh. In shorter lists it loses to that one.
 
 use crate::{ordered::ordered_kernel, register, registry::Fidelity};
 
