@@ -34,8 +34,8 @@ mod pass;
 mod prepare;
 mod scan;
 
-use bytes::Bytes;
-use nibbles::Nibbles;
+pub use bytes::Bytes;
+pub use nibbles::Nibbles;
 
 use crate::{
     Codebook, DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
