@@ -21,7 +21,7 @@
 //!
 //! **What limits it** (counted and timed on 1M real codes with AVX-512, AMD Zen 4, where one stream reads a line in 0.75
 //! ns): 66,000 cache lines of 250,000 are read. The first step takes 4.9 ns for the four lines of a block, prefetched, and
-//! as much is what its look-ups take (18 cycles); with half of those it takes 4.75. Later steps take 8 ns a block, for
+//! as much is what its look-ups take (18 cycles); with half of those it takes 4.75. Later steps take 8 to 9 ns a block, for
 //! scattered lines and branches that nothing predicts. In batches of 16, whose queries share the lines, each takes nine
 //! tenths of its time alone.
 //!

@@ -1,6 +1,6 @@
 //! One super-block on its way: planned, then looked up pair by pair while blocks of it are left.
 
-use super::{ByDimension, Layout, LookUp, OrderedCodes, SUPER_BLOCK};
+use super::{ByDimension, Layout, LookUp, OrderedCodes, PAIRS, SUPER_BLOCK};
 use crate::{
     NUM_SUB_VECTORS,
     blocks::{self, BLOCK},
@@ -12,7 +12,7 @@ use crate::{
 const BLOCKS: usize = SUPER_BLOCK / BLOCK;
 /// Pairs of sub-quantizers that are looked up before the blocks with nothing near are dropped: for all blocks, then again and
 /// again for those that are left.
-pub const STEP: usize = 2;
+const STEP: usize = 2;
 
 /// More than a sub-quantizer that tells is expected to add, and so little that the order of the sums does not overflow.
 const EXPECTED: f32 = 1e6;
@@ -80,6 +80,23 @@ impl<L: Layout<G>, const G: usize> Pass<L, G> {
         L::order(&mut self.plan, &expected);
     }
 
+    /// Looks up all pairs, as long as blocks are left, and asks for the first codes of the super-block `ahead`.
+    #[inline(always)]
+    pub unsafe fn look_up<V: ByteVector>(
+        &mut self,
+        codes: &OrderedCodes<L, G>,
+        lut: &FilterLut<G>,
+        ahead: Option<&Self>,
+    ) {
+        // SAFETY: this function's contract.
+        unsafe {
+            self.first::<V>(codes, lut, ahead);
+            for place in (STEP..PAIRS).step_by(STEP) {
+                self.go_on::<V>(codes, lut, place);
+            }
+        }
+    }
+
     /// The pairs from `place` on.
     #[inline(always)]
     unsafe fn pairs<'c, V: ByteVector>(
@@ -94,12 +111,7 @@ impl<L: Layout<G>, const G: usize> Pass<L, G> {
 
     /// Looks up the first pairs for all blocks, and asks for those of the super-block `ahead`.
     #[inline(always)]
-    pub unsafe fn first<V: ByteVector>(
-        &mut self,
-        codes: &OrderedCodes<L, G>,
-        lut: &FilterLut<G>,
-        ahead: Option<&Self>,
-    ) {
+    unsafe fn first<V: ByteVector>(&mut self, codes: &OrderedCodes<L, G>, lut: &FilterLut<G>, ahead: Option<&Self>) {
         let mut num_alive = 0;
         // SAFETY: this function's contract; there are codes for whole blocks.
         unsafe {
@@ -120,7 +132,7 @@ impl<L: Layout<G>, const G: usize> Pass<L, G> {
 
     /// Looks up the pairs from `place` on for the blocks that are left.
     #[inline(always)]
-    pub unsafe fn go_on<V: ByteVector>(&mut self, codes: &OrderedCodes<L, G>, lut: &FilterLut<G>, place: usize) {
+    unsafe fn go_on<V: ByteVector>(&mut self, codes: &OrderedCodes<L, G>, lut: &FilterLut<G>, place: usize) {
         if self.num_alive == 0 {
             return;
         }

@@ -2,10 +2,7 @@
 
 use std::{mem::MaybeUninit, ops::Range};
 
-use super::{
-    ByDimension, Layout, Moments, OrderedCodes, PAIRS, SUPER_BLOCK,
-    pass::{Pass, STEP},
-};
+use super::{ByDimension, Layout, Moments, OrderedCodes, SUPER_BLOCK, pass::Pass};
 use crate::{
     DIM, DistanceTable, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TopKHeap,
     blocks::BLOCK,
@@ -202,10 +199,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
         // SAFETY: this function's contract.
         let found = unsafe {
             pass.plan::<V>(self.codes, at, &self.query, self.bounds, &self.lut, self.lut_threshold);
-            pass.first::<V>(self.codes, &self.lut, None);
-            for place in (STEP..PAIRS).step_by(STEP) {
-                pass.go_on::<V>(self.codes, &self.lut, place);
-            }
+            pass.look_up::<V>(self.codes, &self.lut, None);
             pass.count_up_to::<V>(LIMIT)
         };
         if found >= k {
@@ -270,10 +264,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
         }
         // SAFETY: this function's contract.
         unsafe {
-            now.first::<V>(codes, lut, Some(next));
-            for place in (STEP..PAIRS).step_by(STEP) {
-                now.go_on::<V>(codes, lut, place);
-            }
+            now.look_up::<V>(codes, lut, Some(next));
             self.gather::<V>();
         }
         true
