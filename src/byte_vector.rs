@@ -23,7 +23,7 @@ pub unsafe trait ByteVector: Copy {
     unsafe fn store(self, to: *mut u8);
     /// A table of 16 entries for [`look_up`](ByteVector::look_up).
     unsafe fn table(entries: &[u8; 16]) -> Self;
-    /// With `self` a table: its entry for each lane of `index`, all below 16.
+    /// With `self` a table: its entry for each lane of `index` below 16, zero for one of 128 or more. There are no others.
     unsafe fn look_up(self, index: Self) -> Self;
     /// The sum, or 255 where it is larger.
     unsafe fn add_saturating(self, other: Self) -> Self;
@@ -47,9 +47,29 @@ pub unsafe trait ByteVector: Copy {
     unsafe fn interleave_low(self, other: Self) -> Self;
     /// In every sixteen lanes the last eight of `self` and of `other`, by turns.
     unsafe fn interleave_high(self, other: Self) -> Self;
+    /// The lanes of the sixteens by turns: the first of each, then the second of each, and so on.
+    #[inline(always)]
+    unsafe fn interleave_sixteens(self) -> Self {
+        const { assert!(Self::LANES <= 64) };
+        let (mut lanes, mut by_turns) = ([0; 64], [0; 64]);
+        // SAFETY: both have as many bytes; the instruction set is this method's contract.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            for (i, lane) in by_turns[..Self::LANES].iter_mut().enumerate() {
+                let sixteens = Self::LANES / 16;
+                *lane = lanes[i % sixteens * 16 + i / sixteens];
+            }
+            Self::load(by_turns.as_ptr())
+        }
+    }
     /// The entry of a table of 64 for the low six bits of each lane of `index`.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
-    /// The entry of a table of `G`, 64, 128 or 256, for the low bits of each lane of `index`.
+    /// A table of `G`, 64, 128 or 256, as [`look_up_in`](ByteVector::look_up_in) takes it.
+    #[inline(always)]
+    unsafe fn arrange<const G: usize>(entries: &[u8; G]) -> [u8; G] {
+        *entries
+    }
+    /// The entry of an [arranged](ByteVector::arrange) table of `G` for the low bits of each lane of `index`.
     #[inline(always)]
     unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
         const { assert!(Self::LANES <= 64) };
@@ -261,18 +281,49 @@ mod x86_64 {
             unsafe { Avx2(_mm256_unpackhi_epi8(self.0, other.0)) }
         }
         #[inline(always)]
+        unsafe fn interleave_sixteens(self) -> Self {
+            const BY_TURNS: [u8; 16] = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15];
+            unsafe {
+                let halves = Avx2(_mm256_permute4x64_epi64::<0b11_01_10_00>(self.0));
+                halves.look_up(Self::table(&BY_TURNS))
+            }
+        }
+        #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
-            unsafe { Self::look_up_in(entries, index) }
+            unsafe { Self::look_up_in(&Self::arrange(entries), index) }
+        }
+        /// Within each 64, sixteen entries are what changes between those before and themselves.
+        #[inline(always)]
+        unsafe fn arrange<const G: usize>(entries: &[u8; G]) -> [u8; G] {
+            let mut arranged = *entries;
+            for (from, to) in entries.as_chunks::<64>().0.iter().zip(arranged.as_chunks_mut::<64>().0) {
+                let (from, to) = (from.as_chunks::<16>().0, to.as_chunks_mut::<16>().0);
+                for i in 1..4 {
+                    unsafe {
+                        let change = _mm_xor_si128(Ssse3::table(&from[i - 1]).0, Ssse3::table(&from[i]).0);
+                        Ssse3(change).store(to[i].as_mut_ptr());
+                    }
+                }
+            }
+            arranged
         }
         #[inline(always)]
         unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
             unsafe {
-                let low = index.low_nibbles();
-                let mut found = [Self::splat(0); 16];
-                for (found, entries) in found.iter_mut().zip(entries.as_chunks::<16>().0) {
-                    *found = Self::table(entries).look_up(low);
+                let low = _mm256_and_si256(index.0, _mm256_set1_epi8(0x3f));
+                let mut found = [Self::splat(0); 4];
+                for (found, entries) in found.iter_mut().zip(entries.as_chunks::<64>().0) {
+                    let [first, changes @ ..] = entries.as_chunks::<16>().0 else {
+                        unreachable!("64 are four sixteens")
+                    };
+                    *found = Self::table(first).look_up(Avx2(low));
+                    for (t, change) in (1..).zip(changes) {
+                        // A shuffle gives zero where its index is below its own 16 entries, for that is negative.
+                        let index = Avx2(_mm256_sub_epi8(low, _mm256_set1_epi8(16 * t)));
+                        *found = Avx2(_mm256_xor_si256(found.0, Self::table(change).look_up(index).0));
+                    }
                 }
-                for bit in 4..8 {
+                for bit in 6..8 {
                     // It becomes the top one, which is all that a blend looks at.
                     let upper = _mm256_sll_epi16(index.0, _mm_cvtsi32_si128(7 - bit));
                     for i in 0..G >> (bit + 1) {

@@ -233,12 +233,17 @@ pub unsafe fn look_again<V: ByteVector, const G: usize>(
     if candidates.places().len() < WORTH_IT {
         return;
     }
+    let mut entries = lut.0;
+    for entries in &mut entries {
+        // SAFETY: this function's contract.
+        *entries = unsafe { V::arrange(entries) };
+    }
     let mut near = [0; MAX_CANDIDATES / 16];
     for (places, near) in candidates.places().chunks(V::LANES).zip(&mut near) {
         // SAFETY: this function's contract.
         unsafe {
             let mut sum = V::splat(LIMIT - limit);
-            for (entries, codes) in lut.0.iter().zip(columns::<V>(rows, places)) {
+            for (entries, codes) in entries.iter().zip(columns::<V>(rows, places)) {
                 sum = sum.add_saturating(V::look_up_in(entries, codes));
             }
             *near = sum.below_255() & lanes(places.len());
@@ -290,7 +295,8 @@ pub unsafe fn find_near<V: ByteVector, const G: usize, const N: usize>(
     blocks: &[RowBlock],
     near: &mut Near,
 ) {
-    let entries = entries_of(leading, lut);
+    // SAFETY: this function's contract.
+    let entries = unsafe { entries_of::<V, G>(leading, lut) };
     for block in blocks {
         // SAFETY: this function's contract.
         unsafe { near.push_sums(sums::<V, G, N>(leading, &entries, block)) };
@@ -308,17 +314,23 @@ pub unsafe fn write_sums<V: ByteVector, const G: usize, const N: usize>(
     blocks: &[RowBlock],
     out: &mut [MaybeUninit<LaneSums>],
 ) {
-    let entries = entries_of(leading, lut);
+    // SAFETY: this function's contract.
+    let entries = unsafe { entries_of::<V, G>(leading, lut) };
     for (block, out) in blocks.iter().zip(out) {
         // SAFETY: this function's contract.
         unsafe { LaneSums::write(out, sums::<V, G, N>(leading, &entries, block)) };
     }
 }
 
-/// The LUT's rows of the leading sub-quantizers, side by side.
+/// The LUT's rows of the leading sub-quantizers, arranged, side by side.
 #[inline(always)]
-fn entries_of<const G: usize>(leading: &Leading, lut: &FilterLut<G>) -> [[u8; G]; LEADING] {
-    leading.map(|m| lut.0[m % NUM_SUB_VECTORS])
+unsafe fn entries_of<V: ByteVector, const G: usize>(leading: &Leading, lut: &FilterLut<G>) -> [[u8; G]; LEADING] {
+    let mut entries = [[0; G]; LEADING];
+    for (entries, &m) in entries.iter_mut().zip(leading) {
+        // SAFETY: this function's contract.
+        *entries = unsafe { V::arrange(&lut.0[m % NUM_SUB_VECTORS]) };
+    }
+    entries
 }
 
 /// The saturating sums of a block's leading sub-quantizers.
@@ -340,30 +352,33 @@ unsafe fn sums<V: ByteVector, const G: usize, const N: usize>(
                 *sum = sum.add_saturating(V::look_up_in(entries, columns[m]));
             }
         }
+        for sums in &mut sums {
+            *sums = sums.interleave_sixteens();
+        }
         sums
     }
 }
 
-/// The codes of each leading sub-quantizer, of as many rows as a vector has bytes.
+/// The codes of each leading sub-quantizer, of as many rows as a vector has bytes: the lanes of one sixteen are every so
+/// manyth row, as a vector is of consecutive ones.
 #[inline(always)]
 unsafe fn leading_columns<V: ByteVector>(leading: &Leading, rows: &[Row]) -> [V; LEADING] {
-    let mut places = [0; 16];
-    places.iter_mut().zip(leading).for_each(|(place, &m)| *place = m as u8);
-    // SAFETY: rows have 16 bytes, and so has `places`; the instruction set is this function's contract.
+    assert_eq!(rows.len(), V::LANES);
+    // A lane of 128 is looked up as zero.
+    let [mut even, mut odd] = [[128; 16]; 2];
+    for (i, &m) in leading.iter().enumerate() {
+        even[2 * i] = m as u8;
+        odd[2 * i + 1] = m as u8;
+    }
+    // SAFETY: there are 16 times as many bytes as a vector has; the instruction set is this function's contract.
     unsafe {
-        let places = V::table(&places);
-        let row = |at: usize| {
-            let mut from = [rows.as_ptr().cast(); 4];
-            for (sixteen, from) in from.iter_mut().enumerate().take(V::LANES / 16) {
-                *from = rows[16 * sixteen + at].as_ptr();
-            }
-            V::load_sixteens(from).look_up(places)
-        };
-        // Interleaving the first half with the second, four times; the first time half of it is not wanted.
+        let [even, odd] = [V::table(&even), V::table(&odd)];
+        let vector = |at: usize| V::load(rows.as_ptr().cast::<u8>().add(at * V::LANES));
         let mut columns = [V::splat(0); LEADING];
         for (at, column) in columns.iter_mut().enumerate() {
-            *column = row(at).interleave_low(row(at + 8));
+            *column = vector(at).look_up(even).add_saturating(vector(at + LEADING).look_up(odd));
         }
+        // Interleaving the first half with the second, three times, for one of four is done.
         for _ in 0..3 {
             let rows = columns;
             for i in 0..LEADING / 2 {

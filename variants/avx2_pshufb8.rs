@@ -5,12 +5,12 @@
 //! tables of 128 entries: a `pshufb` for each 16, chosen between by the upper bits. Looked up are the eight sub-quantizers that
 //! tell most for the query, as in `avx512-vbmi`; their codes are moved together by `pshufb` and transposed by interleaving.
 //!
-//! 32 codes: 16 loads and inserts, 16 `pshufb`, 32 interleavings, then 64 `pshufb` (1/cycle on Intel before Ice Lake, 2 since
-//! and on Zen), 56 blends (two or three operations on Intel), 24 shifts. The vector units limit it: 25 ns on Zen 4. What
-//! passes, by the query 7,000 to 100,000 of a million codes, is looked up in all sub-quantizers, and 600 or so of those are scored.
+//! 64 codes: 32 loads, 32 `pshufb` and 48 interleavings bring the codes of a sub-quantizer together, which takes 11 ns on Zen 4.
+//! Then 128 `pshufb` (1/cycle on Intel before Ice Lake, 2 since and on Zen), 96 xors, 48 subtractions, 16 blends (two or three
+//! operations on Intel) and as many shifts: 28 ns, which the vector units limit. What passes, by the query 7,000 to 210,000 of a
+//! million codes, is looked up in all sub-quantizers, and 600 or so of those are scored.
 //!
-//! Measured at 1M on Zen 4: 1.0 ns a code, 3.6 times as fast as `scalar`, 5.1 times just reading; at 16,000 2.3 times, at 4,000
-//! 1.3 times as fast. Intel was not measured. Where most codes pass it loses: uniformly random or equal codes take up to 1.26
+//! Measured at 1M on Zen 4: @@. Intel was not measured. Where most codes pass it loses: uniformly random or equal codes take up to 1.26
 //! times as long as with `scalar`.
 
 use crate::{register, registry::Fidelity};
