@@ -77,12 +77,21 @@ impl Candidates {
 
     /// Adds the places from `first` on whose bit is set in `lanes`.
     #[inline(always)]
-    pub fn add_lanes(&mut self, first: usize, mut lanes: u64) {
+    pub fn add_lanes(&mut self, first: usize, lanes: u64) {
+        self.add_lanes_and(first, lanes, |_| ());
+    }
+
+    /// [`add_lanes`](Candidates::add_lanes), and does something for each place, and perhaps for the one behind the 64 lanes. A
+    /// loop of its own for that would be hard to predict.
+    #[inline(always)]
+    pub fn add_lanes_and(&mut self, first: usize, mut lanes: u64, mut each: impl FnMut(usize)) {
         let end = self.count + lanes.count_ones() as usize;
         while self.count < end {
             // A few at a time, needed or not: how many there are is hard to predict, that they are few is easy.
             for place in &mut self.places[self.count..][..UNCONDITIONAL] {
-                place.write(first as u32 + lanes.trailing_zeros());
+                let next = first as u32 + lanes.trailing_zeros();
+                place.write(next);
+                each(next as usize);
                 lanes &= lanes.wrapping_sub(1);
             }
             self.count = end.min(self.count + UNCONDITIONAL);

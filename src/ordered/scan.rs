@@ -313,11 +313,8 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
                 self.score_lanes(at, lane..len.min(lane + BLOCK));
                 continue;
             }
-            let before = self.candidates.places().len();
-            self.candidates.add_lanes(lane, near);
-            for &lane in &self.candidates.places()[before..] {
-                self.codes.super_blocks[at].prefetch_code(lane as usize);
-            }
+            let super_block = &self.codes.super_blocks[at];
+            self.candidates.add_lanes_and(lane, near, |lane| super_block.prefetch_code(lane));
             if self.candidates.places().len() > MAX_CANDIDATES - BLOCK {
                 // SAFETY: as above.
                 unsafe { self.score_candidates::<V>() };
