@@ -64,12 +64,7 @@ pub unsafe trait ByteVector: Copy {
     }
     /// The entry of a table of 64 for the low six bits of each lane of `index`.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
-    /// A table of `G`, 64, 128 or 256, as [`look_up_in`](ByteVector::look_up_in) takes it.
-    #[inline(always)]
-    unsafe fn arrange<const G: usize>(entries: &[u8; G]) -> [u8; G] {
-        *entries
-    }
-    /// The entry of an [arranged](ByteVector::arrange) table of `G` for the low bits of each lane of `index`.
+    /// The entry of a table of `G`, 64, 128 or 256, for the low bits of each lane of `index`.
     #[inline(always)]
     unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
         const { assert!(Self::LANES <= 64) };
@@ -83,6 +78,18 @@ pub unsafe trait ByteVector: Copy {
             lanes.iter_mut().for_each(|lane| *lane = entries[usize::from(*lane) % G]);
             Self::load(lanes.as_ptr())
         }
+    }
+    /// A table for [`look_up_arranged`](ByteVector::look_up_arranged), which takes less time than
+    /// [`look_up_in`](ByteVector::look_up_in) where it is used often.
+    #[inline(always)]
+    unsafe fn arrange<const G: usize>(entries: &[u8; G]) -> [u8; G] {
+        *entries
+    }
+    /// [`look_up_in`](ByteVector::look_up_in) an [arranged](ByteVector::arrange) table.
+    #[inline(always)]
+    unsafe fn look_up_arranged<const G: usize>(arranged: &[u8; G], index: Self) -> Self {
+        // SAFETY: this method's contract.
+        unsafe { Self::look_up_in(arranged, index) }
     }
     /// The least of the entries whose bit is set in `present`, or 255.
     #[inline(always)]
@@ -290,9 +297,20 @@ mod x86_64 {
         }
         #[inline(always)]
         unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self {
-            unsafe { Self::look_up_in(&Self::arrange(entries), index) }
+            unsafe { Self::look_up_in(entries, index) }
         }
-        /// Within each 64, sixteen entries are what changes between those before and themselves.
+        #[inline(always)]
+        unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
+            unsafe {
+                let low = index.low_nibbles();
+                let mut found = [Self::splat(0); 16];
+                for (found, entries) in found.iter_mut().zip(entries.as_chunks::<16>().0) {
+                    *found = Self::table(entries).look_up(low);
+                }
+                choose::<4, G>(&mut found, index)
+            }
+        }
+        /// Within each 64, sixteen entries are what changes from those before to them.
         #[inline(always)]
         unsafe fn arrange<const G: usize>(entries: &[u8; G]) -> [u8; G] {
             let mut arranged = *entries;
@@ -308,31 +326,35 @@ mod x86_64 {
             arranged
         }
         #[inline(always)]
-        unsafe fn look_up_in<const G: usize>(entries: &[u8; G], index: Self) -> Self {
+        unsafe fn look_up_arranged<const G: usize>(arranged: &[u8; G], index: Self) -> Self {
             unsafe {
                 let low = _mm256_and_si256(index.0, _mm256_set1_epi8(0x3f));
                 let mut found = [Self::splat(0); 4];
-                for (found, entries) in found.iter_mut().zip(entries.as_chunks::<64>().0) {
-                    let [first, changes @ ..] = entries.as_chunks::<16>().0 else {
-                        unreachable!("64 are four sixteens")
-                    };
-                    *found = Self::table(first).look_up(Avx2(low));
-                    for (t, change) in (1..).zip(changes) {
+                for (found, arranged) in found.iter_mut().zip(arranged.as_chunks::<64>().0) {
+                    for (t, change) in (0..).zip(arranged.as_chunks::<16>().0) {
                         // A shuffle gives zero where its index is below its own 16 entries, for that is negative.
                         let index = Avx2(_mm256_sub_epi8(low, _mm256_set1_epi8(16 * t)));
                         *found = Avx2(_mm256_xor_si256(found.0, Self::table(change).look_up(index).0));
                     }
                 }
-                for bit in 6..8 {
-                    // It becomes the top one, which is all that a blend looks at.
-                    let upper = _mm256_sll_epi16(index.0, _mm_cvtsi32_si128(7 - bit));
-                    for i in 0..G >> (bit + 1) {
-                        found[i] = Avx2(_mm256_blendv_epi8(found[2 * i].0, found[2 * i + 1].0, upper));
-                    }
-                }
-                found[0]
+                choose::<6, G>(&mut found, index)
             }
         }
+    }
+
+    /// Chooses between what was `found` in each part of a table of `G`, for the bits of `index` from `BIT` on.
+    #[inline(always)]
+    unsafe fn choose<const BIT: usize, const G: usize>(found: &mut [Avx2], index: Avx2) -> Avx2 {
+        for bit in BIT..8 {
+            // It becomes the top one, which is all that a blend looks at.
+            unsafe {
+                let upper = _mm256_sll_epi16(index.0, _mm_cvtsi32_si128(7 - bit as i32));
+                for i in 0..G >> (bit + 1) {
+                    found[i] = Avx2(_mm256_blendv_epi8(found[2 * i].0, found[2 * i + 1].0, upper));
+                }
+            }
+        }
+        found[0]
     }
 
     unsafe impl ByteVector for Avx512 {

@@ -233,17 +233,12 @@ pub unsafe fn look_again<V: ByteVector, const G: usize>(
     if candidates.places().len() < WORTH_IT {
         return;
     }
-    let mut entries = lut.0;
-    for entries in &mut entries {
-        // SAFETY: this function's contract.
-        *entries = unsafe { V::arrange(entries) };
-    }
     let mut near = [0; MAX_CANDIDATES / 16];
     for (places, near) in candidates.places().chunks(V::LANES).zip(&mut near) {
         // SAFETY: this function's contract.
         unsafe {
             let mut sum = V::splat(LIMIT - limit);
-            for (entries, codes) in entries.iter().zip(columns::<V>(rows, places)) {
+            for (entries, codes) in lut.0.iter().zip(columns::<V>(rows, places)) {
                 sum = sum.add_saturating(V::look_up_in(entries, codes));
             }
             *near = sum.below_255() & lanes(places.len());
@@ -349,7 +344,7 @@ unsafe fn sums<V: ByteVector, const G: usize, const N: usize>(
         let mut sums = [V::splat(0); N];
         for (m, entries) in entries.iter().enumerate() {
             for (sum, columns) in sums.iter_mut().zip(&columns) {
-                *sum = sum.add_saturating(V::look_up_in(entries, columns[m]));
+                *sum = sum.add_saturating(V::look_up_arranged(entries, columns[m]));
             }
         }
         for sums in &mut sums {

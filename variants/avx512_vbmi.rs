@@ -181,7 +181,7 @@ mod kernel {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn look_up(entries: &[u8; NUM_CENTROIDS], codes: __m512i) -> __m512i {
-        // SAFETY: this function is compiled for the very features. (They arrange nothing.)
+        // SAFETY: this function is compiled for the very features.
         unsafe { Avx512::look_up_in(entries, Avx512(codes)).0 }
     }
 

@@ -96,8 +96,6 @@ impl Layout<NUM_CENTROIDS> for Bytes {
         // Of the centroids that do not occur it may be less.
         entries[0].iter_mut().for_each(|entry| *entry = entry.saturating_sub(plan.least[a]));
         entries[1].iter_mut().for_each(|entry| *entry = entry.saturating_sub(plan.least[b]));
-        // SAFETY: this function's contract.
-        let entries = unsafe { [V::arrange(&entries[0]), V::arrange(&entries[1])] };
         Pair { rows: [&self.rows[a], &self.rows[b]], entries }
     }
 
