@@ -354,8 +354,8 @@ unsafe fn sums<V: ByteVector, const G: usize, const N: usize>(
     }
 }
 
-/// The codes of each leading sub-quantizer, of as many rows as a vector has bytes: the lanes of one sixteen are every so
-/// manyth row, as a vector is of consecutive ones.
+/// The codes of each leading sub-quantizer, of as many rows as a vector has bytes. Where that is several sixteens, consecutive
+/// rows are in different ones, as a vector loads them.
 #[inline(always)]
 unsafe fn leading_columns<V: ByteVector>(leading: &Leading, rows: &[Row]) -> [V; LEADING] {
     assert_eq!(rows.len(), V::LANES);
