@@ -50,17 +50,8 @@ pub unsafe trait ByteVector: Copy {
     /// The lanes of the sixteens by turns: the first of each, then the second of each, and so on.
     #[inline(always)]
     unsafe fn interleave_sixteens(self) -> Self {
-        const { assert!(Self::LANES <= 64) };
-        let (mut lanes, mut by_turns) = ([0; 64], [0; 64]);
-        // SAFETY: both have as many bytes; the instruction set is this method's contract.
-        unsafe {
-            self.store(lanes.as_mut_ptr());
-            for (i, lane) in by_turns[..Self::LANES].iter_mut().enumerate() {
-                let sixteens = Self::LANES / 16;
-                *lane = lanes[i % sixteens * 16 + i / sixteens];
-            }
-            Self::load(by_turns.as_ptr())
-        }
+        const { assert!(Self::LANES == 16, "of several sixteens each instruction set has its own way") };
+        self
     }
     /// The entry of a table of 64 for the low six bits of each lane of `index`.
     unsafe fn look_up_64(entries: &[u8; 64], index: Self) -> Self;
@@ -333,8 +324,9 @@ mod x86_64 {
                 for (found, arranged) in found.iter_mut().zip(arranged.as_chunks::<64>().0) {
                     for (t, change) in (0..).zip(arranged.as_chunks::<16>().0) {
                         // A shuffle gives zero where its index is below its own 16 entries, for that is negative.
-                        let index = Avx2(_mm256_sub_epi8(low, _mm256_set1_epi8(16 * t)));
-                        *found = Avx2(_mm256_xor_si256(found.0, Self::table(change).look_up(index).0));
+                        let index = _mm256_sub_epi8(low, _mm256_set1_epi8(16 * t));
+                        let change = _mm256_shuffle_epi8(Self::table(change).0, index);
+                        *found = Avx2(_mm256_xor_si256(found.0, change));
                     }
                 }
                 choose::<6, G>(&mut found, index)
