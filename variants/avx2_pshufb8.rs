@@ -12,7 +12,7 @@
 //! or three operations on Intel) and as many shifts: 29 ns, which the vector units limit. What passes, by the query 7,000 to
 //! 210,000 of a million codes, is looked up in all sub-quantizers, and 600 or so of those are scored.
 //!
-//! Measured at 1M on Zen 4: 0.88 ns a code, 4.2 times as fast as `scalar`, 4.4 to 4.5 times just reading. Intel was not
+//! Measured at 1M on Zen 4: 0.86 ns a code, 4.3 times as fast as `scalar`, 4.2 to 4.5 times just reading. Intel was not
 //! measured. Where most codes pass it loses: equal codes take 1.1 to 1.2 times as long as with `scalar`, whose distance
 //! table included; without, 1.9 times at 2,000 codes, 1.3 at 16,000, 1.1 at 100,000.
 
