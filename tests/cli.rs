@@ -215,6 +215,8 @@ fn bad_arguments_are_usage_errors() {
         &["--max-time", "0"],
         &["--precision", "-1%"],
         &["--batch", "0"],
+        &["--k", "0"],
+        &["--k", "1001"],
         &["--sizes", "0"],
         &["--sizes", ""],
         &["--num-base", "many"],
@@ -240,10 +242,23 @@ fn more_than_the_data_has_is_an_error() {
 
 #[test]
 fn fewer_codes_than_neighbours_are_answered() {
-    let args = ["--num-base", "3", "--queries", "5", "--max-time", "0.3", "--format", "json"];
-    let output = pqbench(&args);
-    assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(json(&output)["variants"].as_array().unwrap().iter().all(|v| v["status"] != "wrong"));
+    for k in ["10", "1000"] {
+        let args = ["--num-base", "3", "--queries", "5", "--k", k, "--max-time", "0.3", "--format", "json"];
+        let output = pqbench(&args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(json(&output)["variants"].as_array().unwrap().iter().all(|v| v["status"] != "wrong"));
+    }
+}
+
+#[test]
+fn with_fewer_than_ten_neighbours_their_recall_is_not_known() {
+    for (k, known) in [("9", false), ("10", true), ("100", true)] {
+        let args = ["--variant", "scalar", "--queries", "10", "--max-time", "0.5", "--format", "json", "--k", k];
+        let output = pqbench(&args);
+        let run = json(&output);
+        assert_eq!(run["variants"][0]["agreement"], 1.0);
+        assert_eq!(run["variants"][0]["recall_at_10"].is_number(), known, "{k}: {run}");
+    }
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn check_comparable((name_a, a): (&str, &Run), (name_b, b): (&str, &Run)) -> Res
     );
     for (what, of_a, of_b) in [
         ("baseline", a.baseline.clone(), b.baseline.clone()),
-        ("k", a.protocol.k.to_string(), b.protocol.k.to_string()),
+        ("--k", a.protocol.k.to_string(), b.protocol.k.to_string()),
         ("--batch", a.protocol.batch.to_string(), b.protocol.batch.to_string()),
         ("--cold", a.protocol.cold.to_string(), b.protocol.cold.to_string()),
     ] {

@@ -39,6 +39,7 @@ const EXAMPLES: &str = "Examples:
   pqbench --variant avx2-pshufb,avx512-vbmi     # some variants and the baseline
   pqbench --fixture DIR --num-base 200k         # the first 200,000 codes of a folder
   pqbench --sizes 1k,4k,16k,64k                 # short lists, as an IVF index has them
+  pqbench --k 100                               # more neighbours than ten
   pqbench --format json --output run.json
   pqbench --save before                         # and later: pqbench cmp before after
 

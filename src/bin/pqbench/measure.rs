@@ -37,6 +37,9 @@ struct ProtocolArgs {
     /// Evict the codes from the caches before each query
     #[arg(long, help_heading = "Protocol")]
     cold: bool,
+    /// Neighbours asked for, 1 to 1000
+    #[arg(long, value_name = "K", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Protocol")]
+    k: u16,
     /// Queries in a call
     #[arg(long, value_name = "B", default_value = "1", value_parser = parse_count, help_heading = "Protocol")]
     batch: usize,
@@ -51,6 +54,7 @@ impl ProtocolArgs {
             precision: self.precision,
             max_seconds: self.max_time,
             cold: self.cold,
+            k: usize::from(self.k),
             batch: self.batch,
             sizes: self.sizes.clone(),
             ..Options::default()
