@@ -83,6 +83,63 @@ impl BlockedCodes {
     }
 }
 
+/// The kernel of a variant, around its functions `find_near(&FilterLut<GROUPS>, &[Block], &mut Near)`,
+/// `find_all_near(&[Block], &mut [(&FilterLut<GROUPS>, &mut Near)])` and
+/// `write_sums(&FilterLut<GROUPS>, &[Block], &mut [MaybeUninit<LaneSums>])`. `$features` is what `$vector` needs.
+macro_rules! grouped_kernel {
+    ($vector:ident, $features:literal) => {
+        #[derive(Clone)]
+        struct Kernel($crate::by_blocks::GroupedCodes);
+
+        pub fn prepare(
+            codebook: &$crate::Codebook,
+            codes: &[u8],
+        ) -> Result<Box<dyn $crate::registry::Scan>, $crate::Error> {
+            Ok(Box::new(Kernel($crate::by_blocks::GroupedCodes::new(codebook, codes))))
+        }
+
+        impl $crate::registry::Scan for Kernel {
+            fn scan(&self, query: &[f32; $crate::DIM], top: &mut $crate::TopKHeap) {
+                // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
+                unsafe { scan(&self.0, query, top) }
+            }
+
+            fn scan_batch(&self, queries: &[[f32; $crate::DIM]], tops: &mut [$crate::TopKHeap]) {
+                // SAFETY: as above.
+                unsafe { scan_batch(&self.0, queries, tops) }
+            }
+
+            fn memory_bytes(&self) -> usize {
+                self.0.memory_bytes()
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn scan(codes: &$crate::by_blocks::GroupedCodes, query: &[f32; $crate::DIM], top: &mut $crate::TopKHeap) {
+            let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+            // SAFETY: this function is compiled for the very features; all sums are written.
+            unsafe { codes.scan::<$vector>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
+        }
+
+        #[target_feature(enable = $features)]
+        fn scan_batch(
+            codes: &$crate::by_blocks::GroupedCodes,
+            queries: &[[f32; $crate::DIM]],
+            tops: &mut [$crate::TopKHeap],
+        ) {
+            let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
+            let find_near = |lut: &_, blocks: &[_], near: &mut _| find_near(lut, blocks, near);
+            // SAFETY: as above.
+            unsafe {
+                codes.scan_batch::<$vector>(queries, tops, write_sums, find_near, |blocks, near| {
+                    find_all_near(blocks, near)
+                })
+            }
+        }
+    };
+}
+pub(crate) use grouped_kernel;
+
 /// A list of blocked codes, under new numbers whose low bits name groups of similar centroids.
 #[derive(Clone)]
 pub struct GroupedCodes {

@@ -35,55 +35,16 @@ mod kernel {
     use std::{arch::x86_64::*, mem::MaybeUninit, ptr};
 
     use crate::{
-        Codebook, DIM, Error, NUM_SUB_VECTORS, TopKHeap,
+        NUM_SUB_VECTORS,
         blocks::Block,
-        by_blocks::GroupedCodes,
+        by_blocks::grouped_kernel,
         byte_vector::Avx512,
         filter::{LaneSums, Near},
         grouping::GROUPS,
         lut::FilterLut,
-        registry::Scan,
     };
 
-    #[derive(Clone)]
-    struct Avx512Vpermb(GroupedCodes);
-
-    pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(Avx512Vpermb(GroupedCodes::new(codebook, codes))))
-    }
-
-    impl Scan for Avx512Vpermb {
-        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            // SAFETY: the registry prepares this variant only where the CPU has the features that it requires.
-            unsafe { scan(&self.0, query, top) }
-        }
-
-        fn scan_batch(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-            // SAFETY: as above.
-            unsafe { scan_batch(&self.0, queries, tops) }
-        }
-
-        fn memory_bytes(&self) -> usize {
-            self.0.memory_bytes()
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        // SAFETY: this function is compiled for the very features; all sums are written.
-        unsafe { codes.scan::<Avx512>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        let find_near = |lut: &_, blocks: &[_], near: &mut _| find_near(lut, blocks, near);
-        // SAFETY: as above.
-        unsafe {
-            codes.scan_batch::<Avx512>(queries, tops, write_sums, find_near, |blocks, near| find_all_near(blocks, near))
-        }
-    }
+    grouped_kernel!(Avx512, "avx512f,avx512bw,avx512vbmi,bmi1,popcnt");
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {

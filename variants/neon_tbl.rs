@@ -29,56 +29,15 @@ mod kernel {
     use std::{arch::aarch64::*, mem::MaybeUninit};
 
     use crate::{
-        Codebook, DIM, Error, TopKHeap,
         blocks::Block,
-        by_blocks::GroupedCodes,
+        by_blocks::grouped_kernel,
         byte_vector::Neon,
         filter::{LaneSums, Near},
         grouping::GROUPS,
         lut::FilterLut,
-        registry::Scan,
     };
 
-    #[derive(Clone)]
-    struct NeonTbl(GroupedCodes);
-
-    pub fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Ok(Box::new(NeonTbl(GroupedCodes::new(codebook, codes))))
-    }
-
-    impl Scan for NeonTbl {
-        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            // SAFETY: the registry prepares this variant only where the CPU has NEON.
-            unsafe { scan(&self.0, query, top) }
-        }
-
-        fn scan_batch(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-            // SAFETY: as above.
-            unsafe { scan_batch(&self.0, queries, tops) }
-        }
-
-        fn memory_bytes(&self) -> usize {
-            self.0.memory_bytes()
-        }
-    }
-
-    #[target_feature(enable = "neon")]
-    fn scan(codes: &GroupedCodes, query: &[f32; DIM], top: &mut TopKHeap) {
-        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        // SAFETY: this function is compiled for the very features; all sums are written.
-        unsafe { codes.scan::<Neon>(query, top, write_sums, |lut, blocks, near| find_near(lut, blocks, near)) }
-    }
-
-    #[target_feature(enable = "neon")]
-    fn scan_batch(codes: &GroupedCodes, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-        let write_sums = |lut: &_, blocks: &[_], out: &mut [_]| write_sums(lut, blocks, out);
-        let find_near = |lut: &_, blocks: &[_], near: &mut _| find_near(lut, blocks, near);
-        let one_by_one = |blocks: &[_], queries: &mut [(&_, &mut _)]| {
-            queries.iter_mut().for_each(|(lut, near)| find_near(lut, blocks, near));
-        };
-        // SAFETY: as above.
-        unsafe { codes.scan_batch::<Neon>(queries, tops, write_sums, find_near, one_by_one) }
-    }
+    grouped_kernel!(Neon, "neon");
 
     #[target_feature(enable = "neon")]
     fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
@@ -88,6 +47,11 @@ mod kernel {
             let least = vminq_u8(vminq_u8(a, b), vminq_u8(c, d));
             near.push(if vminvq_u8(least) == u8::MAX { 0 } else { below_255([a, b, c, d]) });
         }
+    }
+
+    #[target_feature(enable = "neon")]
+    fn find_all_near(blocks: &[Block], queries: &mut [(&FilterLut<GROUPS>, &mut Near)]) {
+        queries.iter_mut().for_each(|(lut, near)| find_near(lut, blocks, near));
     }
 
     #[target_feature(enable = "neon")]
