@@ -3,7 +3,7 @@
 //! An index's centroids have the numbers that k-means gave them, so that the low bits of a code name a group of centroids
 //! that have nothing in common: a minimum over the 16 that a nibble leaves bounds nothing, one over two bounds well enough.
 //! Hence tables of 128 entries: a `pshufb` for each 16, which gives what changes from the 16 before, and nothing for a code
-//! below its own; a blend chooses between two halves. (Blends alone took 1.2 times as long.) Looked up are the eight
+//! below its own; a blend chooses between two halves. (Blends alone took 1.16 times as long.) Looked up are the eight
 //! sub-quantizers that tell most for the query, as in `avx512-vbmi`; their codes are moved together by `pshufb` and
 //! transposed by interleaving.
 //!
