@@ -2,10 +2,11 @@
 
 use super::{Layout, LookUp, PAIRS, STRIDE, SUPER_BLOCK, descending};
 use crate::{
-    Codebook, DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS,
+    Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS,
     byte_vector::ByteVector,
     lut::FilterLut,
     memory::{Plain, prefetch},
+    row_major::Row,
 };
 
 /// The codes of a super-block, sub-quantizer by sub-quantizer.
@@ -110,13 +111,9 @@ impl Layout<NUM_CENTROIDS> for Bytes {
     fn prefetch_code(&self, _: usize) {}
 
     #[inline(always)]
-    fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N] {
-        let mut sums = [0.0; N];
-        for (row, entries) in self.rows.iter().zip(table) {
-            for (sum, lane) in sums.iter_mut().zip(lanes) {
-                *sum += entries[usize::from(row[lane % SUPER_BLOCK])];
-            }
-        }
-        sums
+    fn row(&self, lane: usize) -> Row {
+        let mut row = [0; NUM_SUB_VECTORS];
+        row.iter_mut().zip(&self.rows).for_each(|(code, codes)| *code = codes[lane % SUPER_BLOCK]);
+        row
     }
 }

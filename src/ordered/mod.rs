@@ -38,13 +38,14 @@ pub use bytes::Bytes;
 pub use nibbles::Nibbles;
 
 use crate::{
-    Codebook, DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
+    Codebook, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM,
     blocks::BLOCK,
     byte_vector::ByteVector,
     candidates::Candidates,
     grouping::GROUPS,
     lut::FilterLut,
     memory::{HugeVec, Plain},
+    row_major::Row,
 };
 
 /// The kernel of a variant: `$codes` its [`OrderedCodes`], `$vector` its [`ByteVector`], `$features` what that type needs.
@@ -167,7 +168,7 @@ pub trait Layout<const G: usize>: Plain {
     /// Asks for what [`plan`](Layout::plan) reads.
     fn prefetch_summary(&self);
 
-    /// Asks for what [`distances`](Layout::distances) reads.
+    /// Asks for what [`row`](Layout::row) reads.
     fn prefetch_code(&self, lane: usize);
 
     /// Drops candidates that a finer LUT rules out, if there is one.
@@ -177,8 +178,8 @@ pub trait Layout<const G: usize>: Plain {
     #[inline(always)]
     unsafe fn look_again<V: ByteVector>(&self, _lut: &FilterLut<G>, _candidates: &mut Candidates) {}
 
-    /// The distances of some codes: the table entries summed over the sub-quantizers in order.
-    fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N];
+    /// A whole code.
+    fn row(&self, lane: usize) -> Row;
 }
 
 /// The look-ups of a pair of sub-quantizers.

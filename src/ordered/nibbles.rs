@@ -6,14 +6,14 @@
 
 use super::{Layout, LookUp, PAIRS, STRIDE, SUPER_BLOCK, descending};
 use crate::{
-    Codebook, DistanceTable, NUM_SUB_VECTORS,
+    Codebook, NUM_SUB_VECTORS,
     byte_vector::ByteVector,
     candidates::Candidates,
     grouping::GROUPS,
     lut::{FilterLut, LIMIT},
     memory::{Plain, prefetch},
     merged::{Merged, NIBBLES, fine_group},
-    row_major::{distances, look_again},
+    row_major::{Row, look_again},
 };
 
 /// The codes of a super-block as nibbles, and whole.
@@ -133,7 +133,7 @@ impl Layout<GROUPS> for Nibbles {
     }
 
     #[inline(always)]
-    fn distances<const N: usize>(&self, table: &DistanceTable, lanes: [usize; N]) -> [f32; N] {
-        distances(&self.rows, table, lanes.map(|lane| lane % SUPER_BLOCK))
+    fn row(&self, lane: usize) -> Row {
+        self.rows[lane % SUPER_BLOCK]
     }
 }

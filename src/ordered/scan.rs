@@ -10,6 +10,8 @@ use crate::{
     candidates::{Candidates, MAX_CANDIDATES},
     lut::{FilterLut, FilterTable, LIMIT},
     memory::prefetch,
+    row_major::{Row, distances},
+    table::distance,
 };
 
 /// Super-blocks that come first, since they make the threshold fall; all others come as they lie.
@@ -26,7 +28,10 @@ const UNFILTERED: usize = 4;
 const SEVERAL: usize = 3;
 /// As many times k at most, where many have the same sum.
 const ENOUGH: usize = 8;
-/// Candidates whose sums are under way at a time.
+/// Codes that are worth scoring: for fewer the table, of which little is left in the first cache, comes back too often, and each
+/// waits for its id.
+const WORTH_IT: usize = 32;
+/// Codes whose sums are under way at a time.
 const AT_ONCE: usize = 4;
 
 impl<L: Layout<G>, const G: usize> OrderedCodes<L, G> {
@@ -144,6 +149,10 @@ struct Scan<'a, L: Layout<G>, const G: usize> {
     candidates: Candidates,
     /// The super-block that they are of.
     candidates_at: usize,
+    /// Codes that are scored when there are enough.
+    waiting: Waiting,
+    /// Places and distances of those whose ids are on the way.
+    near: Vec<(usize, f32)>,
     /// Whether the second look lets most candidates pass. Blocks of which most are candidates are scored without it then.
     most_pass: bool,
     /// Super-blocks that are still to be scored without the filter.
@@ -177,6 +186,8 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             passes: [Pass::none(), Pass::none()],
             candidates: Candidates::new(),
             candidates_at: 0,
+            waiting: Waiting::new(),
+            near: Vec::with_capacity(WORTH_IT),
             most_pass: !L::LOOKS_AGAIN,
             unfiltered: 0,
             top,
@@ -195,6 +206,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             return;
         }
         self.set_lut(self.codes.moments[at].expected(&self.query).iter().sum());
+        let super_block = &self.codes.super_blocks[at];
         let [pass, _] = &mut self.passes;
         // SAFETY: this function's contract.
         let found = unsafe {
@@ -212,18 +224,26 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
                 (limit, beyond) = if enough { (limit, middle) } else { (middle + 1, beyond) };
             }
             let mut top = TopKHeap::with_k(k);
-            let mut scored = 0;
+            let Scan { candidates, waiting, table, .. } = self;
+            let mut score = |candidates: &mut Candidates| {
+                waiting.take(candidates, super_block, 0);
+                waiting.score(table, |_, distance| top.push(0, distance));
+            };
+            let mut found = 0;
             for &lane in &pass.alive[..pass.num_alive] {
                 let lane = usize::from(lane);
                 // SAFETY: as above.
-                self.candidates.add_lanes(lane, unsafe { pass.up_to::<V>(lane, limit) });
-                score(&self.codes.super_blocks[at], self.table, &self.candidates, |_, distance| top.push(0, distance));
-                scored += self.candidates.places().len();
-                self.candidates.clear();
-                if scored > ENOUGH * k {
+                let near = unsafe { pass.up_to::<V>(lane, limit) };
+                candidates.add_lanes_and(lane, near, |lane| super_block.prefetch_code(lane));
+                found += near.count_ones() as usize;
+                if found > ENOUGH * k {
                     break;
                 }
+                if candidates.places().len() > MAX_CANDIDATES - BLOCK {
+                    score(candidates);
+                }
             }
+            score(candidates);
             self.first_threshold = top.threshold();
             // SAFETY: as above.
             if nearly_all(unsafe { pass.count_up_to::<V>(limit) }, pass.len) {
@@ -260,6 +280,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
         unsafe { self.next_pass::<V>() };
         let Scan { passes: [now, next], codes, lut, .. } = self;
         if now.len + next.len == 0 {
+            self.settle();
             return false;
         }
         // SAFETY: this function's contract.
@@ -330,20 +351,35 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
 
     #[inline(always)]
     unsafe fn score_candidates<V: ByteVector>(&mut self) {
-        let Scan { codes, table, candidates, candidates_at: at, most_pass, first_threshold, top, lut, .. } = self;
-        if !candidates.places().is_empty() {
-            let before = candidates.places().len();
-            // SAFETY: this function's contract.
-            unsafe { codes.super_blocks[*at].look_again::<V>(lut, candidates) };
-            *most_pass = candidates.places().len() > before / 2;
-            score(&codes.super_blocks[*at], table, candidates, |lane, distance| {
-                // Checked here so that only few ids are read.
-                if distance <= top.threshold() && distance <= *first_threshold {
-                    top.push(codes.ids[*at * SUPER_BLOCK + lane], distance);
-                }
-            });
-            candidates.clear();
+        let Scan { codes, candidates, candidates_at: at, most_pass, waiting, lut, .. } = self;
+        if candidates.places().is_empty() {
+            return;
         }
+        let before = candidates.places().len();
+        let super_block = &codes.super_blocks[*at];
+        // SAFETY: this function's contract.
+        unsafe { super_block.look_again::<V>(lut, candidates) };
+        *most_pass = candidates.places().len() > before / 2;
+        waiting.take(candidates, super_block, *at * SUPER_BLOCK);
+        // The threshold falls most in the nearest super-blocks.
+        if waiting.places.len() >= WORTH_IT || self.visited <= NEAREST + 2 {
+            self.settle();
+        }
+    }
+
+    /// Scores the codes that wait for it.
+    #[inline(always)]
+    fn settle(&mut self) {
+        let threshold = self.threshold();
+        let Scan { codes, table, waiting, near, top, .. } = self;
+        waiting.score(table, |place, distance| {
+            // Checked here so that only few ids are read.
+            if distance <= threshold {
+                prefetch(&codes.ids[place]);
+                near.push((place, distance));
+            }
+        });
+        near.drain(..).for_each(|(place, distance)| top.push(codes.ids[place], distance));
     }
 
     /// Scores all codes in these lanes of a super-block.
@@ -351,8 +387,7 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
     fn score_lanes(&mut self, at: usize, lanes: Range<usize>) {
         let super_block = &self.codes.super_blocks[at];
         for (lane, &id) in lanes.clone().zip(&self.codes.ids_of(at)[lanes]) {
-            let [distance] = super_block.distances(self.table, [lane]);
-            self.top.push(id, distance);
+            self.top.push(id, distance(&super_block.row(lane), self.table));
         }
     }
 }
@@ -362,18 +397,39 @@ fn nearly_all(count: usize, of: usize) -> bool {
     count > of / 8 * 7
 }
 
-/// Hands the lane and distance of each candidate to `push`.
-#[inline(always)]
-fn score<L: Layout<G>, const G: usize>(
-    super_block: &L,
-    table: &DistanceTable,
-    candidates: &Candidates,
-    mut push: impl FnMut(usize, f32),
-) {
-    let places = candidates.places();
-    for first in (0..places.len()).step_by(AT_ONCE) {
-        let lanes = std::array::from_fn::<_, AT_ONCE, _>(|i| places[(first + i).min(places.len() - 1)] as usize);
-        let distances = super_block.distances(table, lanes);
-        lanes.into_iter().zip(distances).take(places.len() - first).for_each(|(lane, distance)| push(lane, distance));
+/// Whole codes that are to be scored, and their places in the list.
+struct Waiting {
+    rows: Vec<Row>,
+    places: Vec<usize>,
+}
+
+impl Waiting {
+    #[inline(always)]
+    fn new() -> Self {
+        // Much room would be much to bring into a cache.
+        Waiting { rows: Vec::with_capacity(4 * WORTH_IT), places: Vec::with_capacity(4 * WORTH_IT) }
+    }
+
+    /// Takes over the candidates of the super-block that begins at `first`.
+    #[inline(always)]
+    fn take<L: Layout<G>, const G: usize>(&mut self, candidates: &mut Candidates, super_block: &L, first: usize) {
+        let lanes = candidates.places().iter().map(|&lane| lane as usize);
+        self.rows.extend(lanes.clone().map(|lane| super_block.row(lane)));
+        self.places.extend(lanes.map(|lane| first + lane));
+        candidates.clear();
+    }
+
+    /// Hands the place and distance of each code to `push`, until there are none.
+    #[inline(always)]
+    fn score(&mut self, table: &DistanceTable, mut push: impl FnMut(usize, f32)) {
+        let ((rows, last_rows), (places, last_places)) =
+            (self.rows.as_chunks::<AT_ONCE>(), self.places.as_chunks::<AT_ONCE>());
+        for (rows, places) in rows.iter().zip(places) {
+            let distances = distances(rows, table, std::array::from_fn::<_, AT_ONCE, _>(|i| i));
+            places.iter().zip(distances).for_each(|(&place, distance)| push(place, distance));
+        }
+        last_rows.iter().zip(last_places).for_each(|(row, &place)| push(place, distance(row, table)));
+        self.rows.clear();
+        self.places.clear();
     }
 }
