@@ -9,7 +9,7 @@ use crate::{
     candidates::{Candidates, MAX_CANDIDATES},
     filter::{FIRST, Filter, FindAllNear, FindNear, STRETCH, Scorer, WriteSums, ask_for},
     grouping::GROUPS,
-    lut::{FallingLut, FilterLut, FilterTable},
+    lut::{FallingLut, FilterLut, FilterTable, HALF},
 };
 
 /// Codes are scored from their blocks.
@@ -70,7 +70,8 @@ impl<L> Scorer<L> for ByBlocks<'_> {
 }
 
 impl BlockedCodes {
-    /// One query's filter for the list. `bounds` are those of `table`, and `lut` lets everything pass.
+    /// One query's filter for the list. `bounds` are those of `table`, and `lut` lets everything pass; its entries will be [`HALF`]
+    /// at most.
     #[inline(always)]
     pub fn filter<'a, const G: usize>(
         &'a self,
@@ -78,7 +79,7 @@ impl BlockedCodes {
         bounds: &'a FilterTable<G>,
         lut: &'a mut FilterLut<G>,
     ) -> Filter<'a, Block, FallingLut<'a, G>, ByBlocks<'a>, G> {
-        let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds, lut, 0), Candidates::new());
+        let (blocks, lut, candidates) = (self.blocks(), FallingLut::new(bounds, lut, HALF, 0), Candidates::new());
         Filter::new(blocks, self.num_vectors(), lut, ByBlocks { blocks, table, candidates })
     }
 }

@@ -12,6 +12,10 @@ use crate::{DistanceTable, NUM_CENTROIDS, NUM_SUB_VECTORS, blocks::BLOCK, byte_v
 /// The largest sum that a code within the threshold can have.
 pub const LIMIT: u8 = 254;
 
+/// The largest entry of a LUT in which two are added without saturating: on Zen 4 that has twice as many ports, and ports that
+/// shuffles do not need. More than half of [`LIMIT`] counts as half then.
+pub const HALF: u8 = LIMIT / 2;
+
 /// `[m][g]`: for each sub-quantizer and each group of centroids whose numbers are `g` modulo `G`, a lower bound in u8 of what a
 /// code of that group adds to the distance.
 #[derive(Clone, Debug)]
@@ -128,6 +132,8 @@ pub trait Lut<const G: usize> {
 pub struct FallingLut<'a, const G: usize> {
     bounds: &'a FilterTable<G>,
     lut: &'a mut FilterLut<G>,
+    /// The largest entry.
+    most: u8,
     threshold: f32,
     /// The [`span`](FilterTable::span) that the LUT was scaled for.
     span: f64,
@@ -139,10 +145,10 @@ pub struct FallingLut<'a, const G: usize> {
 
 impl<'a, const G: usize> FallingLut<'a, G> {
     /// Makes `lut`, which still lets everything pass, the LUT for `bounds`. Between two quantizations the entries of `raised_row`
-    /// rise instead.
+    /// rise instead. None is ever above `most`, 255 or [`HALF`].
     #[inline(always)]
-    pub fn new(bounds: &'a FilterTable<G>, lut: &'a mut FilterLut<G>, raised_row: usize) -> Self {
-        FallingLut { bounds, lut, threshold: f32::INFINITY, span: f64::INFINITY, raised: 0, raised_row }
+    pub fn new(bounds: &'a FilterTable<G>, lut: &'a mut FilterLut<G>, most: u8, raised_row: usize) -> Self {
+        FallingLut { bounds, lut, most, threshold: f32::INFINITY, span: f64::INFINITY, raised: 0, raised_row }
     }
 
     /// Adapts the LUT to a smaller `threshold`. Returns how many of its rows, from the first on, have changed.
@@ -156,7 +162,7 @@ impl<'a, const G: usize> FallingLut<'a, G> {
         self.threshold = threshold;
         let span = self.bounds.span(threshold);
         if span < RESCALE * self.span {
-            self.bounds.quantize(threshold, self.lut);
+            self.bounds.quantize_up_to(self.most, threshold, self.lut);
             (self.span, self.raised) = (span, 0);
             return NUM_SUB_VECTORS;
         }
@@ -164,7 +170,8 @@ impl<'a, const G: usize> FallingLut<'a, G> {
         let limit = (f64::from(LIMIT) * span / self.span) as u8;
         let raise = LIMIT - limit - self.raised;
         if raise > 0 {
-            self.lut.0[self.raised_row].iter_mut().for_each(|entry| *entry = entry.saturating_add(raise));
+            let row = &mut self.lut.0[self.raised_row];
+            row.iter_mut().for_each(|entry| *entry = entry.saturating_add(raise).min(self.most));
             self.raised += raise;
         }
         usize::from(raise > 0)
@@ -180,7 +187,7 @@ impl<const G: usize> Lut<G> for FallingLut<'_, G> {
 
     #[inline(always)]
     unsafe fn quantize<V: ByteVector>(&mut self, threshold: f32) {
-        self.bounds.quantize(threshold, self.lut);
+        self.bounds.quantize_up_to(self.most, threshold, self.lut);
     }
 
     #[inline(always)]
@@ -235,6 +242,12 @@ impl<const G: usize> FilterTable<G> {
     /// Writes the LUT for `threshold`, the largest distance that still counts. An infinite one gives zeros: all may pass.
     #[inline(always)]
     pub fn quantize(&self, threshold: f32, lut: &mut FilterLut<G>) {
+        self.quantize_up_to(255, threshold, lut);
+    }
+
+    /// [`quantize`](FilterTable::quantize) with larger entries lowered to `most`.
+    #[inline(always)]
+    fn quantize_up_to(&self, most: u8, threshold: f32, lut: &mut FilterLut<G>) {
         if threshold == f32::INFINITY {
             // Not by a scale of 0, which makes NaN of what is infinite.
             lut.0 = [[0; G]; NUM_SUB_VECTORS];
@@ -244,8 +257,8 @@ impl<const G: usize> FilterTable<G> {
         for (groups, row) in self.minima.0.iter().zip(&mut lut.0) {
             for (group, entry) in groups.iter().zip(row) {
                 // `min` also settles inf · scale; a float-to-int cast rounds towards zero, which is down.
-                let scaled = (group * scale).min(255.0);
-                // SAFETY: 0 ≤ scaled ≤ 255, since minima and scale are not negative, and NaN has become 255.
+                let scaled = (group * scale).min(f32::from(most));
+                // SAFETY: 0 ≤ scaled ≤ 255, since minima and scale are not negative, and NaN has become `most`.
                 *entry = unsafe { scaled.to_int_unchecked::<i32>() } as u8;
             }
         }
@@ -325,6 +338,24 @@ mod tests {
     }
 
     #[test]
+    fn no_entry_is_above_the_most_even_when_a_row_is_raised() {
+        let mut table = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
+        table.as_flattened_mut().iter_mut().zip(0u32..).for_each(|(entry, n)| *entry = (n * 7919 % 257) as f32);
+        let bounds = FilterTable::<NUM_CENTROIDS>::new(&table);
+        for most in [HALF, 255] {
+            let mut lut = FilterLut::zeroed();
+            let mut lut = FallingLut::new(&bounds, &mut lut, most, 3);
+            let mut raised = false;
+            for threshold in [1000.0, 900.0, 700.0, 300.0, 200.0, 0.0] {
+                raised |= lut.follow(threshold) == 1;
+                assert!(lut.entries().0.as_flattened().iter().all(|&entry| entry <= most), "{threshold}");
+            }
+            assert!(raised);
+            assert_eq!(lut.entries().0[3].iter().max(), Some(&most));
+        }
+    }
+
+    #[test]
     fn all_may_pass_where_an_entry_is_negative_infinity() {
         let mut table = [[1.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
         table[3][4] = f32::NEG_INFINITY;
@@ -335,7 +366,7 @@ mod tests {
         }
         let bounds = FilterTable::<NUM_CENTROIDS>::new(&table);
         let mut lut = FilterLut::zeroed();
-        let mut lut = FallingLut::new(&bounds, &mut lut, 0);
+        let mut lut = FallingLut::new(&bounds, &mut lut, 255, 0);
         lut.follow(0.0);
         lut.follow(f32::NEG_INFINITY);
         let sums = lut.entries().0.iter().map(|row| u32::from(*row.iter().max().expect("entries")));

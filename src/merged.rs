@@ -17,7 +17,7 @@ use crate::{
     exchange::Weighted,
     filter::{Filter, FindNear, Scorer, WriteSums},
     grouping::{self, GROUPS},
-    lut::{FallingLut, FilterLut, FilterTable, Lut},
+    lut::{FallingLut, FilterLut, FilterTable, HALF, Lut},
     memory::{HugeVec, Plain, prefetch},
     row_major::{Row, distances, look_again, score_lanes},
 };
@@ -169,6 +169,9 @@ pub fn fine_group(code: u8) -> usize {
 
 /// The labels of [`BLOCK`] vectors, zero until they are put.
 pub trait LabelBlock: Plain {
+    /// The largest entry of a LUT for them.
+    const MOST: u8 = 255;
+
     /// Sets the label of sub-quantizer `m` in a lane.
     fn put(&mut self, m: usize, lane: usize, label: u8);
 }
@@ -211,6 +214,8 @@ pub struct SixBitBlock(pub [[u8; BLOCK]; NUM_SUB_VECTORS / 4 * 3]);
 unsafe impl Plain for SixBitBlock {}
 
 impl LabelBlock for SixBitBlock {
+    const MOST: u8 = HALF;
+
     fn put(&mut self, m: usize, lane: usize, label: u8) {
         let rows = &mut self.0[m / 4 * 3..][..3];
         match m % 4 {
@@ -273,7 +278,7 @@ impl<B: LabelBlock, const M: usize> MergedCodes<B, M> {
         let table = self.codebook.distance_table_in(query, &mut table);
         let (bounds, mut lut) = (FilterTable::new(table), FilterLut::zeroed());
         let lut = MergedLut {
-            fine: FallingLut::new(&bounds, &mut lut, 0),
+            fine: FallingLut::new(&bounds, &mut lut, B::MOST, 0),
             merged: FilterLut::zeroed(),
             groups: &self.groups,
         };

@@ -186,7 +186,7 @@ pub unsafe fn scan<V: ByteVector, const G: usize, W: WriteSums<RowBlock, G>, F: 
     let mut order: [usize; NUM_SUB_VECTORS] = std::array::from_fn(|m| m);
     order.sort_unstable_by(|&a, &b| spreads[b].total_cmp(&spreads[a]));
     let leading = *order.first_chunk().expect("half of them");
-    let lut = FallingLut::new(&bounds, &mut lut, leading[0]);
+    let lut = FallingLut::new(&bounds, &mut lut, 255, leading[0]);
     let (rows, first_id, candidates) = (blocks.as_flattened(), ahead as u32, Candidates::new());
     let scorer = ByRows { rows, first_id, table, candidates };
     let (write_sums, find_near) = kernels(leading);

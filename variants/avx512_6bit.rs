@@ -54,9 +54,14 @@ mod kernel {
                 _mm512_srli_epi16::<4>(b),
             );
             let d = _mm512_ternarylogic_epi32::<SELECT>(_mm512_set1_epi8(0x0f), low, _mm512_srli_epi16::<2>(c));
-            for (m, (labels, entries)) in [a, b, c, d].into_iter().zip(entries).enumerate() {
-                sums[m % 2] = _mm512_adds_epu8(sums[m % 2], _mm512_permutexvar_epi8(labels, load(entries)));
+            let mut found = [a, b, c, d];
+            for (labels, entries) in found.iter_mut().zip(entries) {
+                *labels = _mm512_permutexvar_epi8(*labels, load(entries));
             }
+            let [a, b, c, d] = found;
+            // Two do not overflow: see [`HALF`](crate::lut::HALF).
+            sums[0] = _mm512_adds_epu8(sums[0], _mm512_add_epi8(a, b));
+            sums[1] = _mm512_adds_epu8(sums[1], _mm512_add_epi8(c, d));
         }
         [Avx512(_mm512_adds_epu8(sums[0], sums[1]))]
     }

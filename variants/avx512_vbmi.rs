@@ -112,7 +112,8 @@ mod kernel {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn find_by_leading(leading: Leading, columns: __m512i, lut: &Lut, blocks: &[RowBlock], near: &mut Near) {
         for block in blocks {
-            near.push(_mm512_cmpneq_epu8_mask(sum_of_leading(leading, columns, lut, block), _mm512_set1_epi8(-1)));
+            // SAFETY: this function is compiled for the very features.
+            unsafe { near.push_sums([Avx512(sum_of_leading(leading, columns, lut, block))]) };
         }
     }
 
@@ -187,7 +188,8 @@ mod kernel {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
     fn find_near(lut: &Lut, blocks: &[Block], near: &mut Near) {
-        for_each_sum(lut, blocks, |sum| near.push(_mm512_cmpneq_epu8_mask(sum, _mm512_set1_epi8(-1))));
+        // SAFETY: this function is compiled for the very features.
+        for_each_sum(lut, blocks, |sum| unsafe { near.push_sums([Avx512(sum)]) });
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
@@ -217,13 +219,19 @@ mod kernel {
         /// Blocks from the one that is read to the one that is asked for: to the hardware several at once are no stream.
         const AHEAD: usize = 12;
         let mut sums = [_mm512_setzero_si512(); N];
-        for (m, entries) in lut.0.iter().enumerate() {
+        for (pair, entries) in lut.0.as_chunks::<2>().0.iter().enumerate() {
             for (sum, block) in sums.iter_mut().zip(blocks) {
-                let ahead = ptr::from_ref(block).wrapping_add(AHEAD).cast::<[u8; BLOCK]>().wrapping_add(m);
+                let rows = &block.0.as_chunks::<2>().0[pair];
+                let ahead = ptr::from_ref(block).wrapping_add(AHEAD).cast::<[u8; BLOCK]>().wrapping_add(2 * pair);
                 _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(1).cast());
                 // SAFETY: a row has 64 bytes.
-                let codes = unsafe { _mm512_loadu_si512(block.0[m].as_ptr().cast()) };
-                *sum = _mm512_adds_epu8(*sum, look_up(entries, codes));
+                let [a, b] = unsafe {
+                    [_mm512_loadu_si512(rows[0].as_ptr().cast()), _mm512_loadu_si512(rows[1].as_ptr().cast())]
+                };
+                // Two do not overflow: see [`HALF`](crate::lut::HALF).
+                let both = _mm512_add_epi8(look_up(&entries[0], a), look_up(&entries[1], b));
+                *sum = _mm512_adds_epu8(*sum, both);
             }
         }
         sums

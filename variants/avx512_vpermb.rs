@@ -50,7 +50,8 @@ mod kernel {
     fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
         let tables = load_all(&lut.0);
         for block in blocks {
-            near.push(_mm512_cmpneq_epu8_mask(sums(&load_all(&block.0), &tables), _mm512_set1_epi8(-1)));
+            // SAFETY: this function is compiled for the very features.
+            unsafe { near.push_sums([Avx512(sums(&load_all(&block.0), &tables))]) };
         }
     }
 
@@ -65,7 +66,8 @@ mod kernel {
             let ahead: *const [u8; 64] = ptr::from_ref(block).wrapping_add(AHEAD).cast();
             (0..NUM_SUB_VECTORS).for_each(|row| _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(row).cast()));
             for (lut, near) in &mut *queries {
-                near.push(_mm512_cmpneq_epu8_mask(sums(&codes, &load_all(&lut.0)), _mm512_set1_epi8(-1)));
+                // SAFETY: this function is compiled for the very features.
+                unsafe { near.push_sums([Avx512(sums(&codes, &load_all(&lut.0)))]) };
             }
         }
     }
@@ -83,8 +85,14 @@ mod kernel {
     fn sums(codes: &[__m512i; NUM_SUB_VECTORS], tables: &[__m512i; NUM_SUB_VECTORS]) -> __m512i {
         // Two sums, so that none waits for the other.
         let mut sums = [_mm512_setzero_si512(); 2];
-        for (m, (&codes, &table)) in codes.iter().zip(tables).enumerate() {
-            sums[m % 2] = _mm512_adds_epu8(sums[m % 2], _mm512_permutexvar_epi8(codes, table));
+        let pairs = codes.as_chunks::<2>().0.iter().zip(tables.as_chunks::<2>().0);
+        for (at, (codes, tables)) in pairs.enumerate() {
+            // Which does not overflow: see [`HALF`](crate::lut::HALF).
+            let pair = _mm512_add_epi8(
+                _mm512_permutexvar_epi8(codes[0], tables[0]),
+                _mm512_permutexvar_epi8(codes[1], tables[1]),
+            );
+            sums[at % 2] = _mm512_adds_epu8(sums[at % 2], pair);
         }
         _mm512_adds_epu8(sums[0], sums[1])
     }

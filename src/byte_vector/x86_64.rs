@@ -1,6 +1,6 @@
 //! x86-64: SSSE3, AVX2, AVX-512.
 
-use std::arch::x86_64::*;
+use std::arch::{asm, x86_64::*};
 
 use super::ByteVector;
 
@@ -257,7 +257,17 @@ unsafe impl ByteVector for Avx512 {
     }
     #[inline(always)]
     unsafe fn below_255(self) -> u64 {
-        unsafe { _mm512_cmpneq_epu8_mask(self.0, _mm512_set1_epi8(-1)) }
+        unsafe {
+            let mut lanes = _mm512_cmpneq_epu8_mask(self.0, _mm512_set1_epi8(-1));
+            // No instruction, but LLVM no longer knows where the number comes from: to tell whether it is zero, it would compare
+            // the vectors a second time.
+            asm!("/* {0} */", inout(reg) lanes, options(pure, nomem, nostack, preserves_flags));
+            lanes
+        }
+    }
+    #[inline(always)]
+    unsafe fn any_below_255(self) -> bool {
+        unsafe { _mm512_cmpneq_epu8_mask(self.0, _mm512_set1_epi8(-1)) != 0 }
     }
     #[inline(always)]
     unsafe fn least_present(entries: &[u8; 256], present: &[u64; 4]) -> u8 {
