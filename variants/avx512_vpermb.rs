@@ -63,9 +63,12 @@ mod kernel {
         const AHEAD: usize = 5;
         for block in blocks {
             let codes = load_all(&block.0);
-            let ahead: *const [u8; 64] = ptr::from_ref(block).wrapping_add(AHEAD).cast();
+            let rows_of = |ahead| ptr::from_ref(block).wrapping_add(ahead).cast::<[u8; 64]>();
+            let (next, ahead) = (rows_of(1), rows_of(AHEAD));
             (0..NUM_SUB_VECTORS).for_each(|row| _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(row).cast()));
-            for (lut, near) in &mut *queries {
+            for (at, (lut, near)) in queries.iter_mut().enumerate() {
+                // From the second cache to the first, a row a query: all at once would be more than it can wait for.
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(at).cast());
                 // SAFETY: this function is compiled for the very features.
                 unsafe { near.push_sums([Avx512(sums(&codes, &load_all(&lut.0)))]) };
             }
