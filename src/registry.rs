@@ -85,8 +85,9 @@ pub struct Variant {
     pub rank: u32,
     /// Another rank for lists of fewer codes than the first number.
     pub rank_below: Option<(usize, u32)>,
-    /// Whether it leaves codes unread that can't be among the nearest, and so may be faster than reading them all.
-    pub skips_codes: bool,
+    /// Whether it reads less than all of the codes, since it skips some or stores them in fewer bytes, and so may be faster than
+    /// reading them all.
+    pub reads_less: bool,
     /// Private, so that a kernel can be reached only through `prepare` and `probe`, which check `requires`. None where the
     /// variant is not compiled in.
     prepare: Option<PrepareFn>,
@@ -114,7 +115,7 @@ impl Variant {
             fidelity,
             rank,
             rank_below: None,
-            skips_codes: false,
+            reads_less: false,
             prepare: None,
             probe: None,
         }
@@ -131,8 +132,8 @@ impl Variant {
     }
 
     #[doc(hidden)]
-    pub const fn skipping_codes(self, skips_codes: bool) -> Self {
-        Variant { skips_codes, ..self }
+    pub const fn reading_less(self, reads_less: bool) -> Self {
+        Variant { reads_less, ..self }
     }
 
     #[doc(hidden)]
@@ -385,7 +386,7 @@ fn choose<'a>(
 ///     fidelity: Fidelity::Exact,
 ///     rank: 60,                             // from measurements
 ///     rank_below: (10_000, 20),             // another rank for shorter lists than that; else left out
-///     skips_codes: true,                    // if a query leaves codes unread; else left out
+///     reads_less: true,                     // if it skips codes or packs them; else left out
 ///     prepare: kernel::prepare,             // a `PrepareFn`
 ///     probe: kernel::probe,                 // a `ProbeFn`; left out by variants that need prepared codes
 /// }
@@ -401,7 +402,7 @@ macro_rules! register {
         fidelity: $fidelity:expr,
         rank: $rank:expr,
         $(rank_below: ($length:expr, $rank_below:expr),)?
-        $(skips_codes: $skips:literal,)?
+        $(reads_less: $less:literal,)?
         prepare: $prepare:path
         $(, probe: $probe:path)? $(,)?
     ) => {
@@ -409,14 +410,14 @@ macro_rules! register {
             $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
                 .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
                 $(.ranking_below($length, $rank_below))?
-                .skipping_codes(false $(|| $skips)?)
+                .reading_less(false $(|| $less)?)
                 .running($prepare, $crate::register!(@option $($probe)?))
         });
         $crate::register!(@submit not(all($(target_arch = $arch)?)), {
             $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
                 .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
                 $(.ranking_below($length, $rank_below))?
-                .skipping_codes(false $(|| $skips)?)
+                .reading_less(false $(|| $less)?)
         });
     };
     (@submit $condition:meta, $variant:block) => {

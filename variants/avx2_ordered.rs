@@ -14,7 +14,7 @@ register! {
     fidelity: Fidelity::Exact,
     rank: 80,
     rank_below: (60_000, 45),
-    skips_codes: true,
+    reads_less: true,
     prepare: kernel::prepare,
 }
 

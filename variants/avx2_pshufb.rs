@@ -20,6 +20,7 @@ register! {
     requires: [Avx2, Bmi1, Popcnt],
     fidelity: Fidelity::Exact,
     rank: 60,
+    reads_less: true,
     prepare: kernel::prepare,
 }
 

@@ -17,7 +17,7 @@ register! {
     fidelity: Fidelity::Exact,
     rank: 90,
     rank_below: (55_000, 45),
-    skips_codes: true,
+    reads_less: true,
     prepare: kernel::prepare,
 }
 

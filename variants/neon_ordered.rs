@@ -17,7 +17,7 @@ register! {
     fidelity: Fidelity::Exact,
     rank: 65,
     rank_below: (200_000, 55),
-    skips_codes: true,
+    reads_less: true,
     prepare: kernel::prepare,
 }
 

@@ -13,7 +13,7 @@ register! {
     fidelity: Fidelity::Exact,
     rank: 55,
     rank_below: (50_000, 45),
-    skips_codes: true,
+    reads_less: true,
     prepare: kernel::prepare,
 }
 

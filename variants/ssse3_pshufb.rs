@@ -17,6 +17,7 @@ register! {
     requires: [Ssse3],
     fidelity: Fidelity::Exact,
     rank: 50,
+    reads_less: true,
     prepare: kernel::prepare,
 }
 

@@ -267,6 +267,7 @@ unsafe impl ByteVector for Avx512 {
     }
     #[inline(always)]
     unsafe fn any_below_255(self) -> bool {
+        // Without a detour through a number.
         unsafe { _mm512_cmpneq_epu8_mask(self.0, _mm512_set1_epi8(-1)) != 0 }
     }
     #[inline(always)]

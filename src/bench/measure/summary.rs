@@ -67,9 +67,9 @@ pub fn run(
             }
             let share = ratio(roofline, &contestant.samples, &mut rng);
             result.roofline_share = Some(share.value);
-            if share.low > 1.0 + ROOFLINE_TOLERANCE && !entry.variant.skips_codes {
+            if share.low > 1.0 + ROOFLINE_TOLERANCE && !entry.variant.reads_less {
                 warnings.push(format!(
-                    "{} takes less time than reading all the codes and does not declare that it skips any: a fault of the \
+                    "{} takes less time than reading all the codes and does not declare that it reads less: a fault of the \
                      bench, or of the variant",
                     result.name
                 ));
