@@ -2,7 +2,7 @@
 //!
 //! Half the width of `avx512-ordered`, and groups of 16 where that tells 256 centroids apart: half as many lines to read at
 //! first, but twice as many steps, and two hundred times as many candidates, each of them a cache line more. On Zen 4 it
-//! takes 1.45 times as long at a million codes. It loses in short lists, on Zen 4 below 60,000 codes.
+//! takes 1.37 times as long at a million codes. It loses in short lists, on Zen 4 below 60,000 codes.
 
 use crate::{ordered::ordered_kernel, register, registry::Fidelity};
 
