@@ -247,7 +247,8 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
             self.first_threshold = top.threshold();
             // SAFETY: as above.
             if nearly_all(unsafe { pass.count_up_to::<V>(limit) }, pass.len) {
-                (self.unfiltered, self.most_pass) = (1, true);
+                // The next one may be as full of equal codes.
+                (self.unfiltered, self.most_pass) = (2, true);
             }
         } else {
             self.unfiltered = 1;
