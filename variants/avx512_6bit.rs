@@ -10,7 +10,7 @@
 //! Four rows of 64 codes: three loads, three shifts and two `vpternlog` for the fourth, four `vpermb`, four additions, two
 //! of which saturate; the whole LUT is in 16 registers. Measured on Zen 4 at 1M: 0.18 ns a code, a little less than just
 //! reading all 16 bytes takes there, of which the first threshold and 900 candidates are 0.04. On short lists it is as fast
-//! as `avx512-vpermb`, at 200,000 codes a sixth faster. It loses to `avx512-vpermb` in batches, and to `avx512-ordered`,
+//! as `avx512-vpermb`, at 200,000 codes a seventh faster. It loses to `avx512-vpermb` in batches, and to `avx512-ordered`,
 //! which skips codes.
 
 use crate::{register, registry::Fidelity};
