@@ -229,14 +229,14 @@ impl<'a, L: Layout<G>, const G: usize> Scan<'a, L, G> {
                 waiting.take(candidates, super_block, 0);
                 waiting.score(table, |_, distance| top.push(0, distance));
             };
-            let mut found = 0;
+            let mut taken = 0;
             for &lane in &pass.alive[..pass.num_alive] {
                 let lane = usize::from(lane);
                 // SAFETY: as above.
                 let near = unsafe { pass.up_to::<V>(lane, limit) };
                 candidates.add_lanes_and(lane, near, |lane| super_block.prefetch_code(lane));
-                found += near.count_ones() as usize;
-                if found > ENOUGH * k {
+                taken += near.count_ones() as usize;
+                if taken > ENOUGH * k {
                     break;
                 }
                 if candidates.places().len() > MAX_CANDIDATES - BLOCK {
