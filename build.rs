@@ -3,7 +3,7 @@
 //! A file that could not be found by its variant's name, or the other way round, fails the build here: the name that it
 //! registers must be the file's own, with `-` for `_`. That also makes two variants of one name impossible.
 
-use std::{env, error::Error, fmt::Write as _, fs, path::Path, process::Command};
+use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -37,27 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(modules, "#[path = {path:?}]\nmod {stem};")?;
     }
     fs::write(Path::new(&env::var("OUT_DIR")?).join("variants.rs"), modules)?;
-    if let Some(commit) = commit() {
-        println!("cargo::rustc-env=PQBENCH_COMMIT={commit}");
-    }
     Ok(())
-}
-
-/// The git commit of these sources, with a `+` if they were changed since; none outside of a repository of their own.
-fn commit() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
-    };
-    let root = fs::canonicalize(git(&["rev-parse", "--show-toplevel"])?).ok()?;
-    if root != fs::canonicalize(env::var("CARGO_MANIFEST_DIR").ok()?).ok()? {
-        return None;
-    }
-    // Every commit and checkout appends to this log.
-    println!("cargo::rerun-if-changed={}", git(&["rev-parse", "--git-path", "logs/HEAD"])?);
-    println!("cargo::rerun-if-changed=src");
-    let changed = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-    Some(git(&["rev-parse", "--short", "HEAD"])? + if changed { "+" } else { "" })
 }
 
 fn fail(path: &Path, why: &str) {

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pqbench::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, TopKHeap, kernels, registry};
+use pqscan::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, TopKHeap, kernels, registry};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
 const NUM_VECTORS: usize = 200_000;

@@ -1,4 +1,4 @@
-//! The fastest exact product-quantization (PQ) scan, for embedding, and the bench that proves it.
+//! The fastest exact product-quantization (PQ) scan, for embedding.
 //!
 //! A stored vector is [`NUM_SUB_VECTORS`] one-byte codes, one for each sub-quantizer. A query builds a
 //! [distance table](table) of its distances to all centroids; a code's distance is the sum of the table entries that it
@@ -11,7 +11,7 @@
 //!
 //! # Example
 //! ```
-//! use pqbench::{Codebook, DIM, registry};
+//! use pqscan::{Codebook, DIM, registry};
 //!
 //! // 256 centroids of 8 dimensions for each of 16 sub-quantizers, and four vectors of 16 codes.
 //! let centroids: Vec<f32> = (0..16 * 256 * 8).map(|i| (i * 37 % 256) as f32).collect();
@@ -22,12 +22,10 @@
 //! for (id, distance) in scanner.search(&[7.0; DIM], 2)? {
 //!     println!("{id} at {distance}");
 //! }
-//! # Ok::<(), pqbench::Error>(())
+//! # Ok::<(), pqscan::Error>(())
 //! ```
 //! Codes that can't be prepared (they are row-major in somebody else's buffer) are scanned by [`kernels`].
 
-#[cfg(feature = "bench")]
-pub mod bench;
 pub mod blocks;
 pub mod by_blocks;
 pub mod byte_vector;

@@ -10,8 +10,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use multiversion::target;
-
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::{self, Feature};
 use crate::{DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, grouping};
@@ -153,12 +151,16 @@ impl Codebook {
 /// A distance table that is not written yet: zeros first would take a tenth of the time.
 type Chunks = [[MaybeUninit<[f32; AT_ONCE]>; NUM_CENTROIDS / AT_ONCE]; NUM_SUB_VECTORS];
 
-#[target("x86_64+avx512f")]
+#[cfg(target_arch = "x86_64")]
+#[cfg_attr(feature = "multiversion", multiversion::target("x86_64+avx512f"))]
+#[cfg_attr(not(feature = "multiversion"), target_feature(enable = "avx512f"))]
 fn fill_avx512(codebook: &ByDimension, query: &[f32; DIM], table: &mut Chunks) {
     fill(codebook, query, table);
 }
 
-#[target("x86_64+avx2")]
+#[cfg(target_arch = "x86_64")]
+#[cfg_attr(feature = "multiversion", multiversion::target("x86_64+avx2"))]
+#[cfg_attr(not(feature = "multiversion"), target_feature(enable = "avx2"))]
 fn fill_avx2(codebook: &ByDimension, query: &[f32; DIM], table: &mut Chunks) {
     fill(codebook, query, table);
 }

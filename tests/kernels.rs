@@ -3,7 +3,7 @@
 
 use std::process::Output;
 
-use pqbench::{
+use pqscan::{
     Codebook, DIM, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, cpu,
     kernels::{DistanceTable, TopKHeap, compute_distance_table_l2, probe_pq_l2_top_k},
     registry, table,

@@ -1,0 +1,90 @@
+//! What a person sees while a measurement goes on.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use pqbench::{
+    measure::{Observer, Phase, Progress},
+    report::units::significant,
+    run::{Run, VariantResult},
+    saved,
+};
+
+use crate::exit;
+
+/// Whether Ctrl-C was pressed.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Shows how far the measurement is and who leads, saves it after each round, and passes Ctrl-C on.
+pub struct Live {
+    bar: ProgressBar,
+    standing: String,
+    save_to: Option<PathBuf>,
+}
+
+impl Live {
+    pub fn new(quiet: bool, save_to: Option<PathBuf>) -> anyhow::Result<Live> {
+        ctrlc::set_handler(|| {
+            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                std::process::exit(exit::INTERRUPTED.into());
+            }
+            let _ = writeln!(io::stderr(), "\ninterrupted: finishing what is under way; once more ends at once");
+        })
+        .context("cannot listen for Ctrl-C")?;
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(1_000) };
+        bar.set_style(ProgressStyle::with_template("{bar:20} {wide_msg}")?);
+        Ok(Live { bar, standing: String::new(), save_to })
+    }
+
+    /// Saves the whole run, and says so where the user may doubt it.
+    pub fn finish(&self, run: &Run) -> anyhow::Result<()> {
+        self.bar.finish_and_clear();
+        let Some(path) = &self.save_to else { return Ok(()) };
+        saved::save(run, path)?;
+        if self.interrupted() {
+            let _ = writeln!(io::stderr(), "what was measured is in {}", path.display());
+        }
+        Ok(())
+    }
+}
+
+impl Observer for Live {
+    fn progress(&mut self, progress: &Progress<'_>) {
+        self.bar.set_position((1e3 * progress.done) as u64);
+        let message = match progress.phase {
+            Phase::Reference => "the reference answers the queries".to_owned(),
+            Phase::Prepare => format!("{} prepares the codes", progress.variant),
+            Phase::Verify => format!("checking {}", progress.variant),
+            Phase::WarmUp => "warming up".to_owned(),
+            Phase::Rounds => {
+                let left = progress.seconds_left.map(|s| format!("{s:.0} s left: ")).unwrap_or_default();
+                format!("{left}{}", self.standing)
+            }
+        };
+        self.bar.set_message(message);
+    }
+
+    fn round_done(&mut self, run: &Run) {
+        let place = |variant: &VariantResult| {
+            Some(format!("{}. {} {}x", variant.rank?, variant.name, significant(variant.speedup?)))
+        };
+        // What can't be saved now may be in a moment; the last try counts.
+        let _ = self.save_to.as_ref().map(|path| saved::save(run, path));
+        self.standing = run.variants.iter().filter_map(place).collect::<Vec<_>>().join(", ");
+    }
+
+    fn interrupted(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

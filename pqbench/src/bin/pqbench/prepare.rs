@@ -1,0 +1,54 @@
+//! `pqbench prepare`
+
+use std::{path::PathBuf, process::ExitCode};
+
+use indicatif::ProgressBar;
+use pqbench::prepare::{PrepareOptions, prepare};
+
+/// Make a data folder from raw vectors
+#[derive(clap::Args)]
+#[command(
+    after_help = "Trains a codebook, encodes the base and finds the true neighbours. Vector files are .fvecs, .bvecs or .u8, of 128 dimensions.
+
+Examples:
+  pqbench prepare --base base.fvecs --learn learn.fvecs --query query.fvecs --output my-data
+  pqbench --fixture my-data"
+)]
+pub struct Args {
+    /// The vectors to encode
+    #[arg(long, value_name = "FILE")]
+    base: PathBuf,
+    /// The vectors to train the codebook on
+    #[arg(long, value_name = "FILE")]
+    learn: PathBuf,
+    /// The queries
+    #[arg(long, value_name = "FILE")]
+    query: PathBuf,
+    /// The nearest base vectors of each query (.ivecs); without it they are found, which takes longer
+    #[arg(long, value_name = "FILE")]
+    groundtruth: Option<PathBuf>,
+    /// The folder to write; a data folder that is there is replaced
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+    /// The data's name in reports [default: the folder's]
+    #[arg(long)]
+    name: Option<String>,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let folder_name = || args.output.file_name().map_or("data".to_owned(), |name| name.to_string_lossy().into_owned());
+    let options = PrepareOptions {
+        name: args.name.unwrap_or_else(folder_name),
+        base: args.base,
+        learn: args.learn,
+        query: args.query,
+        groundtruth: args.groundtruth,
+        output: args.output,
+    };
+    let progress = if args.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    prepare(&options, &progress)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,81 @@
+//! `pqbench report`
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use pqbench::{
+    file::Place,
+    report::{Document, FORMATS, Style, document_of, pictures},
+    run::Run,
+    saved,
+};
+
+use crate::output::write_stdout;
+
+/// Make a report of saved runs: a page with pictures, a picture, or a table
+#[derive(clap::Args)]
+#[command(
+    after_help = "The file's name decides: .html is a page that needs nothing else, .svg the picture of the ranking, and
+.json, .csv, .md and .txt are the formats of the other commands. Without --output the page goes to
+standard output.
+
+Examples:
+  pqbench report before -o report.html
+  pqbench report before after -o report.html
+  pqbench report before -o ranking.svg"
+)]
+pub struct Args {
+    /// Saved runs: names of --save, or files
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<String>,
+    /// The file to write
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let write = match &args.output {
+        Some(path) => writer(path)?,
+        None => in_format("html").context("there is no HTML")?,
+    };
+    let place = args.output.as_deref().map(Place::open).transpose()?;
+    let runs = saved::load_all(&args.runs)?;
+    let bytes = write(&runs)?;
+    match place {
+        Some(place) => place.write(&bytes)?,
+        None => write_stdout(&bytes)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+type WriteRuns = Box<dyn Fn(&[(String, Run)]) -> anyhow::Result<Vec<u8>>>;
+
+fn writer(path: &Path) -> anyhow::Result<WriteRuns> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    if extension == "svg" {
+        return Ok(Box::new(picture));
+    }
+    in_format(extension).with_context(|| {
+        let known: Vec<_> = FORMATS.iter().map(|format| format!(".{}", format.extension)).collect();
+        format!("{}: the file's name must end in .svg, {}", path.display(), known.join(", "))
+    })
+}
+
+fn in_format(extension: &str) -> Option<WriteRuns> {
+    let format = FORMATS.iter().find(|format| format.extension == extension)?;
+    Some(Box::new(|runs| {
+        let document: Document = document_of(runs);
+        let mut bytes = Vec::new();
+        (format.write)(&document, Style::default(), &mut bytes)?;
+        Ok(bytes)
+    }))
+}
+
+fn picture(runs: &[(String, Run)]) -> anyhow::Result<Vec<u8>> {
+    let [(name, run)] = runs else { bail!("a picture is of one run; make an .html of several") };
+    let ranking = pictures::of(run).into_iter().next().with_context(|| format!("nothing was measured in {name}"))?;
+    Ok(pictures::standalone(&ranking.wide).into_bytes())
+}

@@ -1,0 +1,232 @@
+//! One trial of the research loop: measures the selected variant against the seeded baseline and prints one verdict that a
+//! script can read. `program.md` says how it is used.
+
+use std::{
+    fs,
+    io::{self, Write},
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use pqbench::{
+    fixture::{Fixture, Limits},
+    hint::explained,
+    measure::{BASELINE, Observer, Options, Phase, Progress, measure},
+    report::units::parse_count,
+    run::{Run, Status},
+    verify::RECALL_TOLERANCE,
+};
+use pqscan::{
+    Codebook, TOP_K,
+    registry::{self, Fidelity, Variant},
+};
+
+/// Recall@10 below which no trial counts, whatever its speed.
+const RECALL_FLOOR: f64 = 0.50;
+const BUDGET_SECONDS: f64 = 600.0;
+
+const RECALL_TOO_LOW: u8 = 2;
+const OVER_BUDGET: u8 = 3;
+
+/// Measure the selected variant as one trial of the research loop
+///
+/// The variant is the one that PQBENCH_VARIANT names, else the best for this CPU. Runs on SIFT1M once
+/// scripts/prepare_fixtures.sh has put it there, else on synthetic data.
+#[derive(Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  run_experiment
+  PQBENCH_VARIANT=avx2-pshufb run_experiment > run.log
+  run_experiment --fixture embedded
+
+Exit codes: 0 fine, 1 error, 2 recall@10 below 0.50 or more than 0.005 under the baseline's (and usage),
+3 over the budget of 600 s."
+)]
+struct Args {
+    /// The data set, as for pqbench [default: sift1m if it is there, else synthetic]
+    #[arg(long, value_name = "NAME|DIR")]
+    fixture: Option<String>,
+    /// Only the first N codes
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    num_base: Option<usize>,
+    /// Only the first N queries
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    queries: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    run(&Args::parse()).unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "error: {}", explained(&error));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let begin = Instant::now();
+    let fixture = open(args)?;
+    let variant = registry::select(None, fixture.num_base())?;
+    let options = Options { counters: false, ..Options::default() };
+    let run = match measure(&fixture, &[variant], &options, &mut Watch::new(begin)?) {
+        Err(_) if is_over_budget(begin) => return Ok(over_budget(seconds_since(begin))),
+        run => run?,
+    };
+    let result = |name: &str| run.variants.iter().find(|result| result.name == name).context("the run lost a variant");
+    let (baseline, trial) = (result(BASELINE)?, result(variant.name)?);
+    let recall = trial.recall_at_10.context("the true neighbours of this data are not known; choose other data")?;
+    let ns = match trial.ns_per_query {
+        Some(ns) => ns,
+        None => one_pass_ns(variant, &fixture)?,
+    };
+    print_verdict(&run, variant, recall, ns, begin)?;
+    let fault = (trial.status == Status::Wrong && variant.fidelity == Fidelity::Exact)
+        .then(|| trial.reason.as_deref().unwrap_or("no reason given"));
+    judge(variant, fault, recall, baseline.recall_at_10.unwrap_or(recall), seconds_since(begin))
+}
+
+fn seconds_since(begin: Instant) -> f64 {
+    begin.elapsed().as_secs_f64()
+}
+
+fn is_over_budget(begin: Instant) -> bool {
+    seconds_since(begin) > BUDGET_SECONDS
+}
+
+fn over_budget(seconds: f64) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{seconds:.0} s are over the budget of {BUDGET_SECONDS:.0} s");
+    ExitCode::from(OVER_BUDGET)
+}
+
+fn open(args: &Args) -> anyhow::Result<Fixture> {
+    let limits = Limits { num_base: args.num_base, num_queries: args.queries };
+    let progress = ProgressBar::no_length();
+    let fixture = match &args.fixture {
+        Some(spec) => Fixture::open(spec, limits, &progress)?,
+        None => {
+            let (fixture, notice) = Fixture::load_or_synthesize(limits, &progress)?;
+            if let Some(notice) = notice {
+                let _ = writeln!(io::stderr(), "note: {notice}");
+            }
+            fixture
+        }
+    };
+    progress.finish_and_clear();
+    Ok(fixture)
+}
+
+/// A variant whose answers are wrong has no place in the rounds; what a query takes is told all the same.
+fn one_pass_ns(variant: &'static Variant, fixture: &Fixture) -> anyhow::Result<f64> {
+    let scanner = variant.prepare(&Codebook::new(&fixture.centroids)?, &fixture.codes)?;
+    let mut logarithms = 0.0;
+    for query in &fixture.queries {
+        let begin = Instant::now();
+        std::hint::black_box(scanner.search(query, TOP_K)?);
+        logarithms += (begin.elapsed().as_nanos() as f64).max(1.0).ln();
+    }
+    Ok((logarithms / fixture.queries.len() as f64).exp())
+}
+
+fn print_verdict(run: &Run, variant: &Variant, recall: f64, ns: f64, begin: Instant) -> anyhow::Result<()> {
+    let seconds = seconds_since(begin);
+    let peak = peak_memory_mb().map_or("unknown".to_owned(), |mb| format!("{mb:.1}"));
+    let text = format!(
+        "---\nsource: {}\nnum_base: {}\nnum_queries: {}\nrecall_at_10: {recall:.4}\ngeomean_ns_per_query: {ns:.0}\n\
+         peak_mem_mb: {peak}\ntotal_seconds: {seconds:.1}\nvariant: {}\n",
+        run.fixture.source, run.fixture.num_base, run.fixture.num_queries, variant.name
+    );
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to standard output")
+}
+
+/// `fault` is the wrong answer of a variant that claims to be exact.
+fn judge(
+    variant: &Variant,
+    fault: Option<&str>,
+    recall: f64,
+    baseline_recall: f64,
+    seconds: f64,
+) -> anyhow::Result<ExitCode> {
+    if recall < RECALL_FLOOR || recall < baseline_recall - RECALL_TOLERANCE {
+        let _ = writeln!(
+            io::stderr(),
+            "recall@10 is {recall:.4}: it must reach {RECALL_FLOOR:.2} and the baseline's {baseline_recall:.4} less \
+             {RECALL_TOLERANCE}"
+        );
+        return Ok(ExitCode::from(RECALL_TOO_LOW));
+    }
+    if let Some(fault) = fault {
+        bail!("'{}' claims to be exact and is wrong: {fault}", variant.name);
+    }
+    Ok(if seconds > BUDGET_SECONDS { over_budget(seconds) } else { ExitCode::SUCCESS })
+}
+
+/// The most memory that this process had, where the system tells.
+fn peak_memory_mb() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? * 1024.0 / 1e6)
+}
+
+/// Shows how far the trial is, and ends it with the budget.
+struct Watch {
+    begin: Instant,
+    bar: ProgressBar,
+}
+
+impl Watch {
+    fn new(begin: Instant) -> anyhow::Result<Watch> {
+        let bar = ProgressBar::new(1_000);
+        bar.set_style(ProgressStyle::with_template("{bar:20} {wide_msg}")?);
+        Ok(Watch { begin, bar })
+    }
+}
+
+impl Observer for Watch {
+    fn progress(&mut self, progress: &Progress<'_>) {
+        self.bar.set_position((1e3 * progress.done) as u64);
+        self.bar.set_message(match progress.phase {
+            Phase::Reference => "reference answers".to_owned(),
+            Phase::Prepare | Phase::Verify => progress.variant.to_owned(),
+            Phase::WarmUp => "warming up".to_owned(),
+            Phase::Rounds => format!("{:.0} s left", progress.seconds_left.unwrap_or(0.0)),
+        });
+    }
+
+    fn interrupted(&self) -> bool {
+        is_over_budget(self.begin)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_has_its_exit_code() {
+        let variant = registry::find("scalar").unwrap();
+        let code = |recall, seconds| judge(variant, None, recall, 0.6, seconds).unwrap();
+        assert_eq!(code(0.6, 10.0), ExitCode::SUCCESS);
+        assert_eq!(code(0.5951, 600.0), ExitCode::SUCCESS);
+        assert_eq!(code(0.5949, 10.0), ExitCode::from(2));
+        assert_eq!(judge(variant, None, 0.4999, 0.4999, 10.0).unwrap(), ExitCode::from(2));
+        assert_eq!(code(0.6, 600.1), ExitCode::from(3));
+        assert!(judge(variant, Some("id 7"), 0.6, 0.6, 10.0).unwrap_err().to_string().contains("id 7"));
+    }
+
+    #[test]
+    fn the_budget_ends_a_measurement() {
+        let overdue = Instant::now().checked_sub(std::time::Duration::from_secs(601)).expect("a clock of ten minutes");
+        let watch = |begin| Watch::new(begin).unwrap().interrupted();
+        assert!(watch(overdue) && !watch(Instant::now()));
+    }
+}

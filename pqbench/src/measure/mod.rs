@@ -1,0 +1,340 @@
+//! Timing that a sceptic believes.
+//!
+//! 1. The [reference](super::reference) answers every query, once.
+//! 2. Every variant prepares the codes (timed apart) and answers every query. A wrong one is out.
+//! 3. Rounds: every variant, and the plain reading of the codes, has one turn in each (see `contest`). They go on until the
+//!    interval of every ratio is within ± [`Options::precision`], or the time is spent.
+//! 4. A ratio is formed within each round, where both sides had the same machine at nearly the same moment; the median over
+//!    the rounds is reported, with its bootstrap interval of 95 %. Nothing is dropped; outliers are counted.
+//! 5. Variants are ranked by their ratio to the baseline. One whose ratio to the one above it may be 1 shares its rank. A
+//!    difference is called only where the interval of 99 % leaves 1 out.
+//!
+//! [`selftest`] measures how far all this can be trusted.
+
+mod contest;
+mod counters;
+mod roofline;
+pub mod selftest;
+mod session;
+pub mod statistics;
+mod summary;
+mod workload;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use pqscan::{
+    NUM_SUB_VECTORS, TOP_K,
+    registry::{self, Variant},
+};
+
+use super::{
+    fixture::Fixture,
+    run::{Run, Stopped},
+};
+
+/// The variant that ratios refer to.
+pub const BASELINE: &str = "scalar";
+
+/// How to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Queries in a call; more than 1 goes through `search_batch`.
+    pub batch: usize,
+    /// Evict the codes from the caches before each call.
+    pub cold: bool,
+    /// Seed of the rounds' order, the order of the queries and the bootstrap.
+    pub seed: u64,
+    /// The smallest difference to tell: the rounds end when every ratio's interval (the one of 99 % that decides) is within
+    /// plus or minus this share of the ratio.
+    pub precision: f64,
+    /// Time for everything: preparation, checks, rounds. A few rounds are run even if there is not enough.
+    pub max_seconds: f64,
+    /// List sizes to sweep, each the first so many codes; none for the whole list.
+    pub sizes: Vec<usize>,
+    /// Ask the hardware counters, in a pass of their own.
+    pub counters: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            k: TOP_K,
+            batch: 1,
+            cold: false,
+            seed: 1,
+            precision: 0.01,
+            max_seconds: 60.0,
+            sizes: Vec::new(),
+            counters: true,
+        }
+    }
+}
+
+/// What the measurement is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The reference answers the queries.
+    Reference,
+    /// A variant prepares the codes.
+    Prepare,
+    /// A variant answers every query for the first time.
+    Verify,
+    /// Rounds that don't count.
+    WarmUp,
+    /// Rounds that count.
+    Rounds,
+}
+
+/// How far the measurement is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    pub phase: Phase,
+    /// The variant that it is about, in `Prepare` and `Verify`.
+    pub variant: &'a str,
+    /// The share of the phase that is done.
+    pub done: f64,
+    /// Seconds that the rounds will still take, as far as can be told.
+    pub seconds_left: Option<f64>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(phase: Phase, variant: &'a str, done: f64) -> Self {
+        Progress { phase, variant, done, seconds_left: None }
+    }
+}
+
+/// Watches a measurement. Called between timed parts only.
+pub trait Observer {
+    /// Called often.
+    fn progress(&mut self, _progress: &Progress<'_>) {}
+
+    /// The standing after a round. Left out after some rounds, so that it takes a small share of the time only.
+    fn round_done(&mut self, _run: &Run) {}
+
+    /// Whether to stop and to report what there is.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Looks away.
+impl Observer for () {}
+
+fn interrupted(observer: &dyn Observer) -> Result<()> {
+    ensure!(!observer.interrupted(), "interrupted before anything was measured");
+    Ok(())
+}
+
+/// Measures `variants` and the baseline on `fixture`. Those that can't run here are reported as skipped.
+///
+/// # Errors
+/// The options make no sense for the data set, a search fails, or the observer interrupts before the first round.
+pub fn measure(
+    fixture: &Fixture,
+    variants: &[&'static Variant],
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Run> {
+    check(options, fixture)?;
+    let variants = with_baseline(variants)?;
+    if options.sizes.is_empty() {
+        return session::run(fixture, &variants, options, options.max_seconds, Vec::new(), observer);
+    }
+    let mut sizes = options.sizes.clone();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let begin = Instant::now();
+    let mut last: Option<Run> = None;
+    for (at, &num_base) in sizes.iter().enumerate() {
+        let left = options.max_seconds - begin.elapsed().as_secs_f64();
+        let seconds = left.max(0.0) / (sizes.len() - at) as f64;
+        let before = last.as_ref().map(|run| run.sizes.clone()).unwrap_or_default();
+        let list = first_codes(fixture, num_base);
+        match (session::run(&list, &variants, options, seconds, before, observer), &mut last) {
+            (Ok(run), _) if run.protocol.stopped == Stopped::Interrupted => return Ok(run),
+            (Ok(mut run), before) => {
+                // The precision is of all sizes or not reached.
+                if before.as_ref().is_some_and(|before| before.protocol.stopped == Stopped::MaxTime) {
+                    run.protocol.stopped = Stopped::MaxTime;
+                }
+                *before = Some(run);
+            }
+            // The sizes that are done are not lost with the one that was interrupted.
+            (Err(_), Some(run)) if observer.interrupted() => {
+                run.protocol.stopped = Stopped::Interrupted;
+                break;
+            }
+            (Err(error), _) => return Err(error.context(format!("at {num_base} codes"))),
+        }
+    }
+    last.context("no list size to measure")
+}
+
+fn check(options: &Options, fixture: &Fixture) -> Result<()> {
+    ensure!(options.batch > 0, "a batch of 0 queries can't be measured");
+    ensure!(options.precision > 0.0, "the precision is {}; it must be above 0", options.precision);
+    ensure!(
+        options.max_seconds > 0.0 && options.max_seconds.is_finite(),
+        "the time to measure is {} s; it must be above 0",
+        options.max_seconds
+    );
+    ensure!(!options.sizes.contains(&0), "a list of 0 codes can't be measured");
+    if let Some(size) = options.sizes.iter().find(|&&size| size > fixture.num_base()) {
+        bail!("a list of {size} codes is more than the {} of the data set '{}'", fixture.num_base(), fixture.name);
+    }
+    Ok(())
+}
+
+fn with_baseline(variants: &[&'static Variant]) -> Result<Vec<&'static Variant>, pqscan::Error> {
+    let mut all = vec![registry::find(BASELINE)?];
+    for variant in variants {
+        if all.iter().all(|other| other.name != variant.name) {
+            all.push(variant);
+        }
+    }
+    Ok(all)
+}
+
+/// The data set cut down to its first codes. What is nearest among them is not known.
+fn first_codes(fixture: &Fixture, num_base: usize) -> Fixture {
+    if num_base == fixture.num_base() {
+        return fixture.clone();
+    }
+    let codes = fixture.codes[..num_base * NUM_SUB_VECTORS].to_vec();
+    Fixture { codes, truth: None, ..fixture.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fixture::Source, run::Status};
+    use pqscan::{
+        DIM, NUM_CENTROIDS, TopKHeap,
+        registry::{Fidelity, Scan},
+    };
+
+    pub(super) fn small_fixture() -> Fixture {
+        let spread = |i: usize, step: usize| (i * step % 251) as u8;
+        Fixture {
+            name: "small".to_owned(),
+            source: Source::Synthetic,
+            codes: (0..300 * NUM_SUB_VECTORS).map(|i| spread(i, 7919)).collect(),
+            centroids: (0..NUM_CENTROIDS * DIM).map(|i| f32::from(spread(i, 104_729))).collect(),
+            queries: (0..5).map(|q| std::array::from_fn(|d| f32::from(spread(q * DIM + d, 31)))).collect(),
+            truth: None,
+        }
+    }
+
+    fn quick() -> Options {
+        Options { max_seconds: 0.3, ..Options::default() }
+    }
+
+    #[test]
+    fn every_variant_is_in_the_run_and_the_fastest_is_first() {
+        let run = measure(&small_fixture(), &registry::all(), &quick(), &mut ()).unwrap();
+        assert_eq!(run.variants.len(), registry::all().len());
+        assert!(run.rounds > 0 && run.round_seconds.len() == run.rounds && run.roofline_samples.len() == run.rounds);
+        let measured: Vec<_> = run.variants.iter().filter(|variant| variant.status == Status::Ok).collect();
+        assert!(measured.iter().any(|variant| variant.name == BASELINE && variant.speedup == Some(1.0)));
+        assert_eq!(measured[0].rank, Some(1));
+        assert!(measured.is_sorted_by_key(|variant| variant.rank));
+        for variant in measured {
+            assert_eq!((variant.samples.len(), variant.agreement), (run.rounds, Some(1.0)), "{}", variant.name);
+            assert!(variant.ratio_low <= variant.speedup && variant.speedup <= variant.ratio_high);
+            assert!(variant.p50_ns <= variant.p99_ns && variant.p99_ns <= variant.max_ns);
+        }
+    }
+
+    /// Right the first `0` times that it is asked, then wrong.
+    #[derive(Clone)]
+    struct Forgetful(std::sync::Arc<std::sync::atomic::AtomicUsize>, Vec<u8>, pqscan::Codebook);
+
+    impl Scan for Forgetful {
+        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
+            let asked = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let table = self.2.distance_table(query);
+            for (id, row) in self.1.as_chunks::<NUM_SUB_VECTORS>().0.iter().enumerate() {
+                let distance =
+                    row.iter().zip(&table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
+                top.push(id as u32, if asked < 20 { distance } else { distance + 1.0 });
+            }
+        }
+
+        fn memory_bytes(&self) -> usize {
+            self.1.len()
+        }
+    }
+
+    static FORGETFUL: Variant = Variant::new("forgetful", "", "", Fidelity::Exact, 0)
+        .running(|codebook, codes| Ok(Box::new(Forgetful(Default::default(), codes.to_vec(), codebook.clone()))), None);
+    static DECLINING: Variant = Variant::new("declining", "", "", Fidelity::Exact, 0)
+        .running(|_, _| Err(pqscan::Error::Declined("too few codes".to_owned())), None);
+    static FOREIGN: Variant = Variant::new("foreign", "", "", Fidelity::Exact, 0).requiring(Some("pdp11"), &[]);
+
+    #[test]
+    fn wrong_under_the_clock_is_wrong_and_what_cannot_run_is_skipped() {
+        let run = measure(&small_fixture(), &[&FORGETFUL, &DECLINING, &FOREIGN], &quick(), &mut ()).unwrap();
+        let of = |name: &str| run.variants.iter().find(|variant| variant.name == name).unwrap();
+        assert_eq!(of("scalar").status, Status::Ok);
+        assert_eq!((of("forgetful").status, of("forgetful").ns_per_query), (Status::Wrong, None));
+        assert!(of("forgetful").reason.as_ref().unwrap().contains("while it was timed"));
+        assert_eq!(
+            (of("declining").status, of("declining").reason.as_deref()),
+            (Status::Skipped, Some("too few codes"))
+        );
+        assert_eq!((of("foreign").status, of("foreign").reason.as_deref()), (Status::Skipped, Some("needs pdp11")));
+    }
+
+    #[test]
+    fn batches_and_list_sizes_are_measured() {
+        let options = Options { batch: 3, sizes: vec![200, 64], ..quick() };
+        let run = measure(&small_fixture(), &[], &options, &mut ()).unwrap();
+        assert_eq!(run.sizes.iter().map(|size| size.num_base).collect::<Vec<_>>(), [64, 200]);
+        assert_eq!(run.fixture.num_base, 200);
+        assert!(run.sizes.iter().all(|size| size.variants[0].ns_per_query > Some(0.0)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let fixture = small_fixture();
+        for (options, word) in [
+            (Options { batch: 0, ..quick() }, "batch"),
+            (Options { k: 0, ..quick() }, "neighbour"),
+            (Options { max_seconds: 0.0, ..quick() }, "time"),
+            (Options { max_seconds: f64::NAN, ..quick() }, "time"),
+            (Options { precision: 0.0, ..quick() }, "precision"),
+            (Options { sizes: vec![64, 301], ..quick() }, "301 codes"),
+        ] {
+            let error = measure(&fixture, &[], &options, &mut ()).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    struct Impatient {
+        rounds: usize,
+        patience: usize,
+    }
+
+    impl Observer for Impatient {
+        fn round_done(&mut self, run: &Run) {
+            self.rounds = run.rounds;
+        }
+
+        fn interrupted(&self) -> bool {
+            self.rounds >= self.patience
+        }
+    }
+
+    #[test]
+    fn an_interruption_keeps_what_was_measured() {
+        let options = Options { max_seconds: 60.0, precision: 1e-9, ..Options::default() };
+        let run = measure(&small_fixture(), &[], &options, &mut Impatient { rounds: 0, patience: 2 }).unwrap();
+        assert_eq!(run.protocol.stopped, Stopped::Interrupted);
+        assert!(run.rounds >= 2 && run.variants[0].samples.len() == run.rounds);
+        let nothing = measure(&small_fixture(), &[], &options, &mut Impatient { rounds: 0, patience: 0 });
+        assert!(nothing.unwrap_err().to_string().contains("interrupted"));
+    }
+}

@@ -1,0 +1,146 @@
+//! The true neighbours that recall is measured against.
+
+use anyhow::{Result, bail, ensure};
+use pqscan::{DIM, TOP_K, TopKHeap};
+
+use super::threads::{in_parallel, num_threads};
+
+/// Vectors of the base that stay in a cache while a thread compares its queries with them.
+const CHUNK: usize = 256;
+
+/// The nearest raw vectors of each query by exact L2, equal distances by the lower id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truth {
+    /// `[num_queries][k]`, nearest first.
+    pub ids: Vec<u32>,
+    /// Neighbours of a query, at least one.
+    pub k: usize,
+}
+
+impl Truth {
+    /// Whether each list has different ids, all of the base.
+    ///
+    /// # Errors
+    /// It names the first query whose list has not.
+    pub fn check(&self, num_base: usize) -> Result<()> {
+        for (query, list) in self.ids.chunks_exact(self.k).enumerate() {
+            if let Some(id) = list.iter().find(|&&id| id as usize >= num_base) {
+                bail!("query {query} has the neighbour {id}, but ids end at {}; get the file again", num_base - 1);
+            }
+            let mut sorted = list.to_vec();
+            sorted.sort_unstable();
+            ensure!(
+                sorted.array_windows().all(|[a, b]| a != b),
+                "query {query} has a neighbour twice; get the file again"
+            );
+        }
+        Ok(())
+    }
+
+    /// The truth for the first codes and queries, if the lists hold as many of those codes as recall needs.
+    pub fn within(&self, num_base: usize, num_queries: usize) -> Option<Truth> {
+        let near = |list: &[u32]| list.iter().copied().filter(|&id| (id as usize) < num_base).collect::<Vec<_>>();
+        let lists: Vec<_> = self.ids.chunks_exact(self.k).take(num_queries).map(near).collect();
+        let k = lists.iter().map(Vec::len).min()?;
+        let ids = lists.iter().flat_map(|list| &list[..k]).copied().collect();
+        (k >= TOP_K.min(num_base)).then_some(Truth { ids, k })
+    }
+}
+
+/// The nearest raw vectors of some queries by exact L2, over a base that comes in pieces; equal distances by the lower id.
+///
+/// Distances are f32: exact for vectors of integers up to 255, whose distances stay below 2²⁴.
+pub struct Neighbors<'a> {
+    queries: &'a [[f32; DIM]],
+    heaps: Vec<TopKHeap>,
+    visited: usize,
+}
+
+impl<'a> Neighbors<'a> {
+    /// The `k` nearest of a base that is still to be visited.
+    pub fn new(queries: &'a [[f32; DIM]], k: usize) -> Self {
+        Neighbors { queries, heaps: vec![TopKHeap::with_k(k); queries.len()], visited: 0 }
+    }
+
+    /// Takes the next vectors of the base.
+    pub fn visit(&mut self, vectors: &[[f32; DIM]]) {
+        let first = self.visited;
+        self.visited += vectors.len();
+        // Few queries at a time, and the vectors in pieces that stay in a cache for all of them.
+        let share = self.queries.len().div_ceil(4 * num_threads()).max(1);
+        let work = self.queries.chunks(share).zip(self.heaps.chunks_mut(share));
+        in_parallel(work.collect(), |(queries, heaps)| {
+            for (piece, vectors) in vectors.chunks(CHUNK).enumerate() {
+                for (query, heap) in queries.iter().zip(heaps.iter_mut()) {
+                    for (i, vector) in vectors.iter().enumerate() {
+                        heap.push((first + piece * CHUNK + i) as u32, squared_l2(query, vector));
+                    }
+                }
+            }
+        });
+    }
+
+    /// What was found; `k` is less than asked for where the base is that small.
+    pub fn into_truth(self) -> Truth {
+        let lists = self.heaps.into_iter().map(TopKHeap::into_sorted);
+        let lists: Vec<Vec<u32>> = lists.map(|list| list.into_iter().map(|(id, _)| id).collect()).collect();
+        let k = lists.first().map_or(0, Vec::len);
+        Truth { ids: lists.concat(), k }
+    }
+}
+
+#[inline]
+fn squared_l2(a: &[f32; DIM], b: &[f32; DIM]) -> f32 {
+    let mut lanes = [0.0; 16];
+    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += (a - b) * (a - b);
+        }
+    }
+    lanes.into_iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_truth_for_fewer_codes_is_known_only_where_it_follows() {
+        let truth = Truth { ids: (0..100).rev().collect(), k: 100 };
+        assert_eq!(truth.within(100, 1), Some(truth.clone()));
+        assert_eq!(truth.within(12, 1), Some(Truth { ids: (0..12).rev().collect(), k: 12 }));
+        assert_eq!(truth.within(3, 1), Some(Truth { ids: vec![2, 1, 0], k: 3 }), "all of fewer than ten codes");
+        let sparse = Truth { ids: (0..100).map(|id| id * 10).collect(), k: 100 };
+        assert_eq!(sparse.within(100, 1).unwrap().k, 10);
+        assert_eq!(sparse.within(90, 1), None);
+        let uneven = Truth { ids: [(0..20).collect::<Vec<_>>(), (100..120).collect()].concat(), k: 20 };
+        assert_eq!(uneven.within(50, 2), None);
+        assert_eq!(uneven.within(50, 1).unwrap().k, 20);
+    }
+
+    #[test]
+    fn neighbours_are_the_exact_ones_in_order_and_equal_distances_go_to_the_lower_id() {
+        let vector = |i: usize| [(i * 37 % 101 / 2) as f32; DIM];
+        let base: Vec<_> = (0..1_000).map(vector).collect();
+        let queries: Vec<_> = (0..9).map(|i| [i as f32 * 5.5; DIM]).collect();
+        let mut neighbors = Neighbors::new(&queries, 30);
+        base.chunks(300).for_each(|piece| neighbors.visit(piece));
+        let truth = neighbors.into_truth();
+        assert_eq!(truth.k, 30);
+        for (query, list) in queries.iter().zip(truth.ids.chunks_exact(30)) {
+            let distance = |v: &[f32; DIM]| v.iter().zip(query).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>();
+            let mut all: Vec<u32> = (0..1_000).collect();
+            all.sort_by(|&a, &b| distance(&base[a as usize]).total_cmp(&distance(&base[b as usize])));
+            assert_eq!(list, &all[..30]);
+        }
+    }
+
+    #[test]
+    fn ids_beyond_the_base_or_twice_in_a_list_are_errors() {
+        let truth = Truth { ids: vec![0, 1, 1, 2], k: 2 };
+        assert!(truth.check(3).is_ok());
+        assert!(truth.check(2).unwrap_err().to_string().contains("query 1 has the neighbour 2"));
+        let truth = Truth { ids: vec![0, 1, 2, 2], k: 2 };
+        assert!(truth.check(3).unwrap_err().to_string().contains("query 1 has a neighbour twice"));
+    }
+}

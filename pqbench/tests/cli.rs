@@ -1,0 +1,470 @@
+//! The command line as its users meet it.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use indicatif::ProgressBar;
+use pqbench::fixture::{Fixture, Limits};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PQBENCH: &str = env!("CARGO_BIN_EXE_pqbench");
+const RUN_EXPERIMENT: &str = env!("CARGO_BIN_EXE_run_experiment");
+
+/// Few codes and queries, since nothing here asserts a time.
+const SMALL: [&str; 8] = ["--num-base", "2k", "--queries", "10", "--max-time", "0.5", "--precision", "50%"];
+
+/// The command in an environment of its own, in `folder`.
+fn command(program: &str, folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(folder).stdin(Stdio::null());
+    for variable in ["PQBENCH_VARIANT", "PQBENCH_CPU", "NO_COLOR", "COLUMNS"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn pqbench(args: &[&str]) -> Output {
+    command(PQBENCH, Path::new("."), args).output().unwrap()
+}
+
+fn measured(folder: &Path, args: &[&str]) -> Output {
+    command(PQBENCH, folder, &[&SMALL, args].concat()).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it ended by itself")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(output)))
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// It fails with this exit code and says all of these words, and nothing of a panic.
+#[track_caller]
+fn fails(output: &Output, expected: i32, words: &[&str]) {
+    let said = stderr(output);
+    assert_eq!(code(output), expected, "{said}");
+    for word in words {
+        assert!(said.contains(word), "'{word}' is not in: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn the_run_as_json_has_the_names_that_others_rely_on() {
+    let folder = TempDir::new().unwrap();
+    let output = measured(folder.path(), &["--format", "json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stderr(&output), "", "nothing but the result, and no progress off a terminal");
+    let run = json(&output);
+    for name in ["schema", "machine", "fixture", "baseline", "roofline_ns", "rounds", "warnings", "variants"] {
+        assert!(run.get(name).is_some(), "no {name}");
+    }
+    let expected = [
+        "name",
+        "status",
+        "reason",
+        "fidelity",
+        "rank",
+        "ns_per_query",
+        "speedup",
+        "ratio_low",
+        "ratio_high",
+        "codes_per_second",
+        "recall_at_10",
+        "agreement",
+        "prepare_seconds",
+        "memory_bytes",
+        "p50_ns",
+        "p90_ns",
+        "p99_ns",
+        "max_ns",
+    ];
+    let variants = run["variants"].as_array().unwrap();
+    for variant in variants {
+        for name in expected {
+            assert!(variant.get(name).is_some(), "no {name} in {variant}");
+        }
+        if variant["status"] == "ok" && variant["fidelity"] == "exact" {
+            assert_eq!(variant["agreement"], 1.0, "{variant}");
+        }
+    }
+    assert!(variants.iter().any(|variant| variant["name"] == "scalar" && variant["speedup"] == 1.0));
+}
+
+#[test]
+fn the_formats_have_the_same_names_and_rows() {
+    let folder = TempDir::new().unwrap();
+    let saved = measured(folder.path(), &["--save", "run"]);
+    assert_eq!(code(&saved), 0, "{}", stderr(&saved));
+    let report = |file: &str| {
+        let output = command(PQBENCH, folder.path(), &["report", "run", "-o", file]).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        fs::read_to_string(folder.path().join(file)).unwrap()
+    };
+    let run: Value = serde_json::from_str(&report("run.json")).unwrap();
+    let variants = run["variants"].as_array().unwrap();
+    let csv_text = report("run.csv");
+    let mut csv = csv::Reader::from_reader(csv_text.as_bytes());
+    let headings = csv.headers().unwrap().clone();
+    let fields = names(&variants[0]);
+    for heading in headings.iter().filter(|heading| !heading.ends_with("_per_code")) {
+        assert!(fields.contains(&heading), "{heading} is in the CSV but not in the JSON");
+    }
+    assert_eq!(csv.records().count(), variants.len());
+    let markdown = report("run.md");
+    for name in
+        ["| name |", "`ns_per_query`", "`speedup`", "`recall_at_10`", "`p50_ns`", "`p90_ns`", "`p99_ns`", "`max_ns`"]
+    {
+        assert!(markdown.contains(name), "{markdown}");
+    }
+    for text in [markdown, csv_text, report("run.txt"), report("run.html"), report("run.svg")] {
+        for variant in variants.iter().filter(|variant| variant["status"] == "ok") {
+            assert!(text.contains(variant["name"].as_str().unwrap()), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_else() {
+    let folder = TempDir::new().unwrap();
+    measured(folder.path(), &["--save", "run", "--sizes", "500,1k,2k"]);
+    let output = command(PQBENCH, folder.path(), &["report", "run"]).output().unwrap();
+    let page = stdout(&output);
+    assert!(page.starts_with("<!doctype html>"), "{}", stderr(&output));
+    for forbidden in ["<script", "src=", "@import", "url(http", "<link", "NaN"] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    assert!(!page.replace("http://www.w3.org/2000/svg", "").contains("http://"));
+    assert!(page.contains("prefers-color-scheme:dark") && page.contains("name=\"viewport\""));
+    assert!(page.contains("Time a code against the list") && page.contains("download="));
+}
+
+#[test]
+fn list_tells_of_every_variant_whether_it_runs_here() {
+    let list = json(&pqbench(&["list", "--format", "json"]));
+    let variants = list["variants"].as_array().unwrap();
+    let expected = ["name", "summary", "requires", "fidelity", "rank", "runs_here", "reason", "selected"];
+    for variant in variants {
+        assert_eq!(names(variant), expected);
+        assert_eq!(variant["runs_here"].as_bool().unwrap(), variant["reason"].is_null());
+    }
+    assert_eq!(variants.iter().filter(|variant| variant["selected"] == true).count(), 1);
+    let registered = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../variants")).unwrap();
+    let files =
+        registered.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "rs")).count();
+    assert_eq!(variants.len(), files);
+
+    let masked =
+        command(PQBENCH, Path::new("."), &["list", "--format", "json"]).env("PQBENCH_CPU", "baseline").output();
+    for variant in json(&masked.unwrap())["variants"].as_array().unwrap() {
+        assert_eq!(variant["runs_here"] == true, variant["requires"] == Value::Array(vec![]), "{variant}");
+    }
+}
+
+#[test]
+fn a_name_that_is_no_variant_is_a_usage_error_with_a_suggestion() {
+    fails(&pqbench(&["--variant", "scaler"]), 2, &["scaler", "similar", "'scalar'"]);
+    fails(&pqbench(&["verify", "--variant", "scalar,nonsense"]), 2, &["nonsense"]);
+    let output = command(PQBENCH, Path::new("."), &["list"]).env("PQBENCH_VARIANT", "scaler").output().unwrap();
+    fails(&output, 1, &["did you mean 'scalar'"]);
+}
+
+#[test]
+fn a_named_variant_that_cannot_run_is_an_error_of_its_own() {
+    let list = json(&pqbench(&["list", "--format", "json"]));
+    let demanding = list["variants"].as_array().unwrap().iter().find(|v| v["requires"] != Value::Array(vec![]));
+    let name = demanding.unwrap()["name"].as_str().unwrap();
+    for args in [&["--variant", name][..], &["verify", "--variant", name]] {
+        let output = command(PQBENCH, Path::new("."), args).env("PQBENCH_CPU", "baseline").output().unwrap();
+        fails(&output, 4, &[name, "needs", "scalar"]);
+    }
+}
+
+#[test]
+fn verify_finds_the_baseline_right_and_says_what_it_skipped() {
+    let args = ["verify", "--variant", "scalar", "--format", "json"];
+    let output = pqbench(&args);
+    assert_eq!(code(&output), 0);
+    let verified = json(&output);
+    assert_eq!(verified["variants"][0]["status"], "ok");
+    assert!(verified["variants"][0]["passed"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn bad_arguments_are_usage_errors() {
+    for args in [
+        &["--queries", "0"][..],
+        &["--num-base", "0"],
+        &["--max-time", "0"],
+        &["--precision", "-1%"],
+        &["--batch", "0"],
+        &["--k", "0"],
+        &["--k", "1001"],
+        &["--sizes", "0"],
+        &["--sizes", ""],
+        &["--num-base", "many"],
+        &["--format", "xml"],
+        &["--color", "sometimes"],
+        &["--variant", "scalar", "--all"],
+        &["--nonsense"],
+        &["completions", "cmd.exe"],
+        &["cmp", "one"],
+        &["report"],
+    ] {
+        fails(&pqbench(args), 2, &["error:"]);
+    }
+}
+
+#[test]
+fn more_than_the_data_has_is_an_error() {
+    fails(&pqbench(&["--num-base", "1m"]), 1, &["200000", "1000000"]);
+    fails(&pqbench(&["--queries", "1m"]), 1, &["1000 queries", "1000000"]);
+    fails(&pqbench(&["--num-base", "2k", "--queries", "5", "--sizes", "1k,3k"]), 1, &["3000", "2000"]);
+    fails(&pqbench(&["--fixture", "no-such-folder"]), 1, &["no-such-folder", "embedded"]);
+}
+
+#[test]
+fn fewer_codes_than_neighbours_are_answered() {
+    for k in ["10", "1000"] {
+        let args = ["--num-base", "3", "--queries", "5", "--k", k, "--max-time", "0.3", "--format", "json"];
+        let output = pqbench(&args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(json(&output)["variants"].as_array().unwrap().iter().all(|v| v["status"] != "wrong"));
+    }
+}
+
+#[test]
+fn with_fewer_than_ten_neighbours_their_recall_is_not_known() {
+    for (k, known) in [("9", false), ("10", true), ("100", true)] {
+        let args = ["--variant", "scalar", "--queries", "10", "--max-time", "0.5", "--format", "json", "--k", k];
+        let output = pqbench(&args);
+        let run = json(&output);
+        assert_eq!(run["variants"][0]["agreement"], 1.0);
+        assert_eq!(run["variants"][0]["recall_at_10"].is_number(), known, "{k}: {run}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_found_before_any_work() {
+    let folder = TempDir::new().unwrap();
+    let missing = folder.path().join("missing/run.json");
+    // All queries on all codes would take long; that it fails at once is what the timeout of the test runner sees.
+    fails(&pqbench(&["-o", missing.to_str().unwrap()]), 1, &["missing", "there is no folder"]);
+    fails(&pqbench(&["-o", folder.path().to_str().unwrap()]), 1, &["it is a folder"]);
+    fails(&pqbench(&["--save", missing.to_str().unwrap()]), 1, &["missing"]);
+    // Nobody makes files there, root neither.
+    #[cfg(target_os = "linux")]
+    fails(&pqbench(&["--save", "/proc/run.json"]), 1, &["cannot write to /proc/run.json"]);
+}
+
+#[test]
+fn an_output_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("list.json");
+    fs::write(&file, "x".repeat(1 << 20)).unwrap();
+    assert_eq!(code(&pqbench(&["list", "--format", "json", "-o", file.to_str().unwrap()])), 0);
+    serde_json::from_str::<Value>(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_the_result_is_not_lost() {
+    let output = pqbench(&["list", "-o", "/dev/full"]);
+    fails(&output, 1, &["/dev/full", "No space left", "standard output"]);
+    assert!(stdout(&output).contains("scalar"));
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    for args in [
+        &["list"][..],
+        &["completions", "bash"],
+        &["list", "--format", "json"],
+        &["list", "--format", "csv"],
+        &["list", "--format", "markdown"],
+        &["list", "--format", "html"],
+    ] {
+        fails(&command(PQBENCH, Path::new("."), args).stdout(full()).output().unwrap(), 1, &["No space left"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn whoever_stops_reading_gets_no_complaint() {
+    for args in [&["list"][..], &["list", "--format", "json"], &["cpu"], &["completions", "zsh"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(PQBENCH, Path::new("."), args).stdout(writer).output().unwrap();
+        assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{args:?}");
+    }
+}
+
+#[test]
+fn colour_is_for_terminals_unless_it_is_asked_for() {
+    let colored = |args: &[&str], no_color: bool| {
+        let mut command = command(PQBENCH, Path::new("."), &[&SMALL[..], &["--variant", "scalar"], args].concat());
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        stdout(&command.output().unwrap()).contains('\u{1b}')
+    };
+    assert!(!colored(&[], false));
+    assert!(!colored(&["--color", "never"], false));
+    assert!(!colored(&["--color", "auto"], true));
+    assert!(colored(&["--color", "always"], true));
+}
+
+#[test]
+fn an_option_may_stand_before_the_command() {
+    let list = stdout(&pqbench(&["list", "--format", "csv"]));
+    assert_eq!(stdout(&pqbench(&["--format", "csv", "list"])), list);
+    assert_eq!(stdout(&pqbench(&["--color=never", "list", "--format", "csv"])), list);
+    fails(&pqbench(&["--sizes", "1k", "list"]), 2, &["--sizes", "Usage: pqbench list"]);
+}
+
+#[test]
+fn saved_runs_are_compared_and_ranked() {
+    let folder = TempDir::new().unwrap();
+    for name in ["a", "b"] {
+        let output = measured(folder.path(), &["--save", name, "-q"]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    }
+    let run = |args: &[&str]| command(PQBENCH, folder.path(), args).output().unwrap();
+    let comparison = json(&run(&["cmp", "a", "b", "--format", "json"]));
+    let compared = comparison["variants"].as_array().unwrap();
+    assert!(compared.iter().any(|variant| variant["name"] == "scalar" && variant["verdict"] == "baseline"));
+    let same = run(&["cmp", "a", "a", "--fail-on-regression", "0.1%"]);
+    assert_eq!(code(&same), 0, "{}", stderr(&same));
+    let ranking = json(&run(&["rank", "a", "runs/b.json", "--format", "json"]));
+    assert!(ranking["variants"].as_array().unwrap().iter().any(|v| v["name"] == "scalar" && v["measured"] == 2));
+
+    let other = measured(folder.path(), &["--queries", "11", "--save", "c"]);
+    fails(&other, 2, &["--queries"]);
+    let args = ["--num-base", "1k", "--queries", "5", "--max-time", "0.3", "--save", "c"];
+    assert_eq!(code(&run(&args)), 0);
+    fails(&run(&["cmp", "a", "c"]), 1, &["different data"]);
+    for (variant, name) in [("u8-lut-approx", "d"), ("transposed", "e")] {
+        let output = measured(folder.path(), &["--variant", variant, "--save", name]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    }
+    fails(&run(&["cmp", "d", "e"]), 1, &["no variant in common"]);
+    fails(&run(&["cmp", "a", "nothing"]), 1, &["nothing", "there are: a, b, c, d, e"]);
+
+    let file = folder.path().join("runs/a.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &text[..text.len() - 10]).unwrap();
+    fails(&run(&["cmp", "a", "b"]), 1, &["truncated"]);
+    fs::write(&file, text.replacen("\"schema\": ", "\"schema\": 9", 1)).unwrap();
+    fails(&run(&["rank", "a"]), 1, &["newer pqbench"]);
+    fs::write(&file, text.replacen("\"rounds\": ", "\"rounds\": 1", 1)).unwrap();
+    fails(&run(&["report", "a"]), 1, &["changed after it was saved"]);
+}
+
+/// Ctrl-C after the first round keeps what was measured, on paper and on disk.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_measured() {
+    let folder = TempDir::new().unwrap();
+    let args = ["--num-base", "2k", "--queries", "10", "--max-time", "600", "--precision", "0.0001%", "--save", "run"];
+    let mut command = command(PQBENCH, folder.path(), &args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !folder.path().join("runs/run.json").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // SAFETY: kill(2) has no preconditions; the child is there until it is waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 130, "{}", stderr(&output));
+    assert!(stderr(&output).contains("what was measured is in runs/run.json"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("until interrupted") && stdout(&output).contains("scalar"), "{}", stdout(&output));
+    let report = self::command(PQBENCH, folder.path(), &["report", "run", "-o", "run.txt"]).output().unwrap();
+    assert_eq!(code(&report), 0, "{}", stderr(&report));
+    assert!(fs::read_to_string(folder.path().join("run.txt")).unwrap().contains("until interrupted"));
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = pqbench(&["completions", shell]);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("verify"), "{shell}");
+    }
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let help = stdout(&pqbench(&["--help"]));
+    let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let commands = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let commands = commands.filter_map(|line| line.split_whitespace().next());
+    for command in commands.filter(|command| *command != "help") {
+        let output = pqbench(&[command, "--help"]);
+        assert!(stdout(&output).contains("Examples:\n  "), "{command}");
+    }
+    assert!(help.contains("Examples:\n  "));
+}
+
+#[test]
+fn the_experiment_prints_its_verdict_for_scripts() {
+    let args = ["--fixture", "embedded", "--queries", "20"];
+    let experiment = |variant: &str| {
+        command(RUN_EXPERIMENT, Path::new("."), &args).env("PQBENCH_VARIANT", variant).output().unwrap()
+    };
+    let output = experiment("scalar");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = stdout(&output);
+    let verdict: Vec<(&str, &str)> =
+        text.split_once("---\n").unwrap().1.lines().map(|line| line.split_once(": ").unwrap()).collect();
+    let keys: Vec<&str> = verdict.iter().map(|(key, _)| *key).collect();
+    let expected = [
+        "source",
+        "num_base",
+        "num_queries",
+        "recall_at_10",
+        "geomean_ns_per_query",
+        "peak_mem_mb",
+        "total_seconds",
+        "variant",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!((verdict[0].1, verdict[1].1, verdict[2].1, verdict[7].1), ("embedded", "200000", "20", "scalar"));
+    assert!(verdict[3].1.parse::<f64>().unwrap() > 0.5);
+    assert!(verdict[4].1.parse::<u64>().unwrap() > 0);
+
+    fails(&experiment("scaler"), 1, &["did you mean 'scalar'"]);
+    let list = json(&pqbench(&["list", "--format", "json"]));
+    let demanding =
+        list["variants"].as_array().unwrap().iter().find(|v| v["requires"] != Value::Array(vec![])).unwrap();
+    let mut masked = command(RUN_EXPERIMENT, Path::new("."), &args);
+    masked.env("PQBENCH_VARIANT", demanding["name"].as_str().unwrap()).env("PQBENCH_CPU", "baseline");
+    fails(&masked.output().unwrap(), 1, &["needs"]);
+}
+
+#[test]
+fn an_experiment_with_too_little_recall_exits_with_2_and_tells_the_figures() {
+    let folder = TempDir::new().unwrap();
+    let limits = Limits { num_base: Some(2_000), num_queries: Some(10) };
+    let mut fixture = Fixture::open("synthetic", limits, &ProgressBar::hidden()).unwrap();
+    // Whoever answers by these codes is wrong.
+    fixture.codes.rotate_left(16 * 1_000);
+    fixture.write(&folder.path().join("data")).unwrap();
+    let mut experiment = command(RUN_EXPERIMENT, folder.path(), &["--fixture", "data"]);
+    let output = experiment.env("PQBENCH_VARIANT", "scalar").output().unwrap();
+    fails(&output, 2, &["recall@10", "0.50"]);
+    assert!(stdout(&output).contains("---\nsource: folder\n"), "{}", stdout(&output));
+}
