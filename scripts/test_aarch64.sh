@@ -14,7 +14,11 @@ source "$folder/env.sh"
 PQBENCH_REQUIRE=$(scripts/variants_for.sh aarch64 Neon)
 export PQBENCH_REQUIRE
 echo "aarch64: requiring $PQBENCH_REQUIRE"
-# Dependencies unoptimized, which builds sooner; the kernels as users have them.
-cargo test --target aarch64-unknown-linux-gnu --target-dir target/aarch64 \
-  --config 'profile.dev.debug=false' --config 'profile.dev.package.pqbench.opt-level=3' \
-  --lib --test variants --test kernels -- --skip bench::
+# Dependencies unoptimized, which builds sooner; the kernels as users have them, and the bench, for emulation is slow.
+run() {
+  cargo test --target aarch64-unknown-linux-gnu --target-dir target/aarch64 \
+    --config 'profile.dev.debug=false' --config 'profile.dev.package.pqscan.opt-level=3' \
+    --config 'profile.dev.package.pqbench.opt-level=3' "$@"
+}
+run -p pqscan --lib --test kernels
+run -p pqbench --test variants

@@ -8,14 +8,14 @@ cd "$(dirname "$0")/.."
 
 [ "$(uname -m)" = x86_64 ] || { echo "levels: skipped: this machine is $(uname -m)"; exit 0; }
 avx2="Sse3 Ssse3 Sse41 Sse42 Popcnt Bmi1 Bmi2 Avx Fma Avx2"
-tests=(cargo test --release --lib --test variants --test kernels)
 
 # level NAME FEATURES VARIABLE=VALUE...: the tests with these variables and the variants for these features required.
 level() {
   local required
   required=$(scripts/variants_for.sh x86_64 $2)
   echo "== $1: requiring $required"
-  env "PQBENCH_REQUIRE=$required" "${@:3}" "${tests[@]}" -- --skip bench:: "${skipped[@]}"
+  env "PQBENCH_REQUIRE=$required" "${@:3}" cargo test --release -p pqscan --lib --test kernels
+  env "PQBENCH_REQUIRE=$required" "${@:3}" cargo test --release -p pqbench --test variants -- "${skipped[@]}"
 }
 
 skipped=()
