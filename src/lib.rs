@@ -26,8 +26,11 @@
 //! ```
 //! Codes that can't be prepared (they are row-major in somebody else's buffer) are scanned by [`kernels`].
 
+#![warn(missing_docs)]
+
 pub mod blocks;
 pub mod by_blocks;
+#[allow(clippy::undocumented_unsafe_blocks, reason = "one SAFETY comment stands for all that a vector type does")]
 pub mod byte_vector;
 pub mod candidates;
 pub mod cpu;
