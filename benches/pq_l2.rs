@@ -7,7 +7,11 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pqscan::{Codebook, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K, TopKHeap, kernels, registry};
+use pqscan::{
+    Bits, Codebook, Codes, Collector, Geometry, Ids, Metric, Query, TopK,
+    kernels::{self, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K},
+    registry,
+};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
 const NUM_VECTORS: usize = 200_000;
@@ -15,19 +19,18 @@ const NUM_VECTORS: usize = 200_000;
 /// Every variant that runs here: one query of a prepared list, table build and sorted answer included.
 fn scan(criterion: &mut Criterion) {
     let rng = &mut ChaCha8Rng::seed_from_u64(1);
-    let centroids = floats(rng, NUM_CENTROIDS * DIM);
-    let codebook = Codebook::new(&centroids).expect("finite centroids");
+    let codebook = codebook(&floats(rng, NUM_CENTROIDS * DIM));
     let codes = clustered_codes(rng);
     let queries: Vec<Vec<f32>> = (0..16).map(|_| floats(rng, DIM)).collect();
 
     let mut group = criterion.benchmark_group("scan");
     group.throughput(Throughput::Elements(NUM_VECTORS as u64));
     for variant in registry::all() {
-        match variant.prepare(&codebook, &codes) {
-            Ok(scanner) => {
+        match variant.prepare(&codebook, Codes::row_major(&codes), 1) {
+            Ok(list) => {
                 let mut queries = queries.iter().cycle();
                 group.bench_function(variant.name, |bencher| {
-                    bencher.iter(|| scanner.search(black_box(queries.next().expect("queries")), TOP_K));
+                    bencher.iter(|| list.search(black_box(queries.next().expect("queries")), TOP_K));
                 });
             }
             Err(error) => eprintln!("scan/{}: skipped: {error}", variant.name),
@@ -39,20 +42,23 @@ fn scan(criterion: &mut Criterion) {
 /// Every variant that runs here and scans row-major codes that nothing prepared: one query whose table is there.
 fn probe(criterion: &mut Criterion) {
     let rng = &mut ChaCha8Rng::seed_from_u64(3);
-    let centroids = floats(rng, NUM_CENTROIDS * DIM);
+    let codebook = codebook(&floats(rng, NUM_CENTROIDS * DIM));
     let codes = clustered_codes(rng);
-    let tables: Vec<_> = (0..16).map(|_| kernels::compute_distance_table_l2(&floats(rng, DIM), &centroids)).collect();
+    let mut query = || codebook.query(&floats(rng, DIM)).expect("a query");
+    let tables: Vec<Vec<f32>> = (0..16).map(|_| query().table().to_vec()).collect();
 
     let mut group = criterion.benchmark_group("probe");
     group.throughput(Throughput::Elements(NUM_VECTORS as u64));
     for variant in registry::all() {
-        match variant.probe() {
+        match variant.probe(geometry()) {
             Ok(probe) => {
                 let mut tables = tables.iter().cycle();
                 group.bench_function(variant.name, |bencher| {
                     bencher.iter(|| {
-                        let mut top = TopKHeap::new();
-                        probe(black_box(tables.next().expect("tables")), &codes, &mut top);
+                        let table = black_box(tables.next().expect("tables"));
+                        let mut query = Query::from_table(geometry(), table).expect("a table");
+                        let mut top = TopK::new(TOP_K);
+                        probe(&mut query, &codes, &mut Collector::new(&mut top, Ids::From(0), None));
                         top.into_sorted()
                     });
                 });
@@ -66,35 +72,51 @@ fn probe(criterion: &mut Criterion) {
 /// The selected variant for one, ten and a hundred neighbours.
 fn neighbours(criterion: &mut Criterion) {
     let rng = &mut ChaCha8Rng::seed_from_u64(4);
-    let codebook = Codebook::new(&floats(rng, NUM_CENTROIDS * DIM)).expect("finite centroids");
-    let variant = registry::select(None, NUM_VECTORS).expect("a variant");
-    let scanner = variant.prepare(&codebook, &clustered_codes(rng)).expect("prepared codes");
+    let codebook = codebook(&floats(rng, NUM_CENTROIDS * DIM));
+    let variant = registry::select(None, geometry(), NUM_VECTORS).expect("a variant");
+    let list = variant.prepare(&codebook, Codes::row_major(&clustered_codes(rng)), 1).expect("prepared codes");
     let queries: Vec<Vec<f32>> = (0..16).map(|_| floats(rng, DIM)).collect();
 
     let mut group = criterion.benchmark_group("neighbours");
     for k in [1, TOP_K, 100] {
         let mut queries = queries.iter().cycle();
         group.bench_function(BenchmarkId::new(variant.name, k), |bencher| {
-            bencher.iter(|| scanner.search(black_box(queries.next().expect("queries")), k));
+            bencher.iter(|| list.search(black_box(queries.next().expect("queries")), k));
         });
     }
     group.finish();
 }
 
-/// The distance table of one query: from the codebook as it is stored, and as [`Codebook`] holds it.
+/// The distance table of one query: from the codebook as it is stored, as [`Codebook`] holds it, and in the memory of a query before.
 fn table(criterion: &mut Criterion) {
     let rng = &mut ChaCha8Rng::seed_from_u64(2);
     let (centroids, query) = (floats(rng, NUM_CENTROIDS * DIM), floats(rng, DIM));
-    let codebook = Codebook::new(&centroids).expect("finite centroids");
-    let query_array: &[f32; DIM] = query.as_slice().try_into().expect("DIM values");
+    let codebook = codebook(&centroids);
 
     let mut group = criterion.benchmark_group("table");
     group.throughput(Throughput::Elements((NUM_SUB_VECTORS * NUM_CENTROIDS) as u64));
     group.bench_function("stored", |bencher| {
         bencher.iter(|| kernels::compute_distance_table_l2(black_box(&query), &centroids));
     });
-    group.bench_function("codebook", |bencher| bencher.iter(|| codebook.distance_table(black_box(query_array))));
+    group.bench_function("codebook", |bencher| {
+        bencher.iter(|| codebook.query(black_box(&query)).expect("a query").table()[0]);
+    });
+    let mut reused = codebook.query(&query).expect("a query");
+    group.bench_function("codebook, again", |bencher| {
+        bencher.iter(|| {
+            reused.set(black_box(&query)).expect("a query");
+            reused.table()[0]
+        });
+    });
     group.finish();
+}
+
+fn geometry() -> Geometry {
+    Geometry::new(DIM, NUM_SUB_VECTORS, Bits::Eight).expect("a quantizer")
+}
+
+fn codebook(centroids: &[f32]) -> Codebook {
+    Codebook::new(geometry(), Metric::L2, centroids).expect("finite centroids")
 }
 
 fn floats(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {

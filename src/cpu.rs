@@ -6,7 +6,7 @@
 
 use std::{fmt, sync::OnceLock};
 
-use crate::Error;
+use crate::{Error, registry};
 
 /// The environment variable that takes CPU features away: `avx2`, `avx2,-fma`, `-avx512vbmi`.
 pub const MASK_VARIABLE: &str = "PQBENCH_CPU";
@@ -26,6 +26,16 @@ macro_rules! features {
             /// The name in Rust's `target_feature`, such as `avx512vbmi`.
             pub const fn name(self) -> &'static str {
                 match self { $(Feature::$feature => $name),* }
+            }
+
+            /// Whether that is its name, for a check when a level is compiled.
+            pub(crate) const fn is_named(self, name: &str) -> bool {
+                let (own, name) = (self.name().as_bytes(), name.as_bytes());
+                let mut at = 0;
+                while at < own.len() && at < name.len() && own[at] == name[at] {
+                    at += 1;
+                }
+                at == own.len() && at == name.len()
             }
 
             /// The architecture that the feature belongs to, as in `cfg(target_arch)`.
@@ -163,10 +173,9 @@ pub fn detected() -> Features {
 pub fn features() -> Result<Features, Error> {
     static FEATURES: OnceLock<Result<Features, Error>> = OnceLock::new();
     FEATURES
-        .get_or_init(|| match std::env::var(MASK_VARIABLE) {
-            Ok(mask) if !mask.is_empty() => detected().masked(&mask),
-            Err(std::env::VarError::NotUnicode(mask)) => detected().masked(&mask.to_string_lossy()),
-            _ => Ok(detected()),
+        .get_or_init(|| match registry::environment(MASK_VARIABLE) {
+            Some(mask) => detected().masked(&mask),
+            None => Ok(detected()),
         })
         .clone()
 }

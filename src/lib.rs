@@ -1,68 +1,70 @@
-//! The fastest exact product-quantization (PQ) scan, for embedding.
+//! The fastest exact product-quantization (PQ) scan, for indexes to embed.
 //!
-//! A stored vector is [`NUM_SUB_VECTORS`] one-byte codes, one for each sub-quantizer. A query builds a
-//! [distance table](table) of its distances to all centroids; a code's distance is the sum of the table entries that it
-//! names (asymmetric distance computation, ADC: Jégou, Douze, Schmid, "Product quantization for nearest neighbor search",
-//! 2011). Scanning a list means to sum for every code and to keep the `k` smallest sums.
+//! A stored vector is cut into `m` parts, and each part is the number of the nearest of the centroids that were learnt for
+//! it: a code. A query builds a distance table of its parts' distances to all centroids; a code's distance is the sum of the
+//! table entries that it names (asymmetric distance computation, ADC: Jégou, Douze, Schmid, "Product quantization for nearest
+//! neighbor search", 2011). Scanning a list means to sum for every code and to keep the `k` smallest sums.
 //!
-//! There are many ways to do that scan, each best on some CPU. Each is a [`Variant`](registry::Variant): one file in
-//! `variants/`, found through the [registry] and chosen at run time by what the CPU can do. Exact variants all return the
-//! same ids and the same distance bits, on every CPU.
+//! There are many ways to do that scan, each best on some CPU, shape and data. Each is a [`Variant`](registry::Variant): one file
+//! in `variants/`, found through the [registry] and chosen at run time. Exact variants all return the same ids and the same
+//! distance bits, on every CPU.
 //!
-//! # Example
+//! # One query over many lists
 //! ```
-//! use pqscan::{Codebook, DIM, registry};
+//! use pqscan::{Bits, Codebook, Codes, Geometry, Metric, ScanOptions, TopK};
 //!
-//! // 256 centroids of 8 dimensions for each of 16 sub-quantizers, and four vectors of 16 codes.
-//! let centroids: Vec<f32> = (0..16 * 256 * 8).map(|i| (i * 37 % 256) as f32).collect();
-//! let codes: Vec<u8> = (0..4 * 16).map(|i| i as u8).collect();
+//! // Vectors of 8 dimensions in 4 parts, 256 centroids [m][k][d] for each; here made up.
+//! let geometry = Geometry::new(8, 4, Bits::Eight)?;
+//! let centroids: Vec<f32> = (0..geometry.codebook_len()).map(|i| (i * 37 % 256) as f32).collect();
+//! let codebook = Codebook::new(geometry, Metric::L2, &centroids)?;
 //!
-//! let codebook = Codebook::new(&centroids)?;
-//! let scanner = registry::select(None, codes.len() / 16)?.prepare(&codebook, &codes)?;
-//! for (id, distance) in scanner.search(&[7.0; DIM], 2)? {
+//! // Two lists of codes [n][m], the second with ids of its own. Prepared once.
+//! let codes: Vec<u8> = (0..100 * 4).map(|i| (i * 7 % 251) as u8).collect();
+//! let lists = [codebook.prepare(Codes::row_major(&codes[..240]))?, codebook.prepare(Codes::row_major(&codes[240..]))?];
+//! let ids: Vec<u64> = (0..40).map(|i| 1 << 40 | i).collect();
+//!
+//! // One table and one threshold for all lists.
+//! let mut query = codebook.query(&[7.0; 8])?;
+//! let mut top = TopK::new(3);
+//! lists[0].scan(&mut query, &mut top, &ScanOptions::default())?;
+//! lists[1].scan(&mut query, &mut top, &ScanOptions { ids: Some(&ids), ..Default::default() })?;
+//! for (id, distance) in top.into_sorted() {
 //!     println!("{id} at {distance}");
 //! }
 //! # Ok::<(), pqscan::Error>(())
 //! ```
-//! Codes that can't be prepared (they are row-major in somebody else's buffer) are scanned by [`kernels`].
+//! Codes that can't be prepared, since they are in somebody else's buffer, are scanned by [`Codes::scan`].
 
-#![warn(missing_docs)]
-
-pub mod blocks;
-pub mod by_blocks;
-#[allow(clippy::undocumented_unsafe_blocks, reason = "one SAFETY comment stands for all that a vector type does")]
-pub mod byte_vector;
-pub mod candidates;
+mod bounds;
+mod codebook;
+mod codes;
+mod collector;
 pub mod cpu;
+#[cfg(test)]
+mod differential;
 mod error;
-pub mod exchange;
-pub mod filter;
-pub mod grouping;
+mod geometry;
+mod groups;
 pub mod kernels;
-pub mod leading;
-pub mod lut;
+mod layout;
+mod list;
 pub mod memory;
-pub mod merged;
-pub mod ordered;
+mod query;
 pub mod registry;
-pub mod row_major;
-pub mod table;
-pub mod top_k;
+mod scan;
+pub mod simd;
+mod table;
+mod threads;
+mod top_k;
 
+pub use codebook::Codebook;
+pub use codes::Codes;
+pub use collector::{Collector, Ids};
 pub use error::Error;
-pub use table::{Codebook, DistanceTable};
-pub use top_k::TopKHeap;
-
-/// Dimensions of a vector.
-pub const DIM: usize = 128;
-/// Sub-quantizers, and so codes of a vector.
-pub const NUM_SUB_VECTORS: usize = 16;
-/// Dimensions of one sub-quantizer's part of a vector.
-pub const SUB_VECTOR_DIM: usize = DIM / NUM_SUB_VECTORS;
-/// Centroids of a sub-quantizer.
-pub const NUM_CENTROIDS: usize = 256;
-/// Neighbours that a query asks for where nothing else is said.
-pub const TOP_K: usize = 10;
+pub use geometry::{Bits, Geometry, MAX_DIM, MAX_SUB_QUANTIZERS, Metric};
+pub use list::{List, ScanOptions};
+pub use query::Query;
+pub use top_k::TopK;
 
 /// One file of `variants/` each: `build.rs` writes the list.
 mod variants {

@@ -31,6 +31,8 @@ unsafe impl Plain for u16 {}
 // SAFETY: as above.
 unsafe impl Plain for u32 {}
 // SAFETY: as above.
+unsafe impl Plain for u64 {}
+// SAFETY: as above.
 unsafe impl Plain for f32 {}
 // SAFETY: zeros are a value of every element, and no element owns anything.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
@@ -126,11 +128,10 @@ impl<T: Plain + fmt::Debug> fmt::Debug for HugeVec<T> {
     }
 }
 
-/// Asks for the cache line that `at` is in, into the second cache: the first has fewer places for lines on their way, and
-/// waiting for one of those cost a seventh of a query on Zen 4. A hint: it reads nothing and faults on nothing.
+/// Prefetches the cache line that `at` is in, into L2: L1 has fewer places for lines on their way, and waiting for one of those
+/// cost a seventh of a query on Zen 4. A hint: it reads nothing and faults on nothing, so `at` may point anywhere.
 #[inline(always)]
-pub fn prefetch<T>(at: &T) {
-    let at: *const T = at;
+pub fn prefetch<T>(at: *const T) {
     // SAFETY: SSE is part of the architecture, and prefetching any address is allowed.
     #[cfg(target_arch = "x86_64")]
     unsafe {
@@ -145,10 +146,21 @@ pub fn prefetch<T>(at: &T) {
     let _ = at;
 }
 
+/// [`prefetch`] from L2 into L1.
+#[inline(always)]
+pub fn prefetch_to_l1<T>(at: *const T) {
+    // SAFETY: as above.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocks::Block;
 
     #[test]
     fn it_is_zero_aligned_and_as_long_as_asked() {
@@ -163,9 +175,6 @@ mod tests {
             bytes.fill(7);
             assert!(bytes.clone().iter().all(|&byte| byte == 7));
         }
-        let mut blocks = HugeVec::<Block>::zeroed(3);
-        blocks[2].0[15][63] = 1;
-        assert_eq!(blocks.iter().flat_map(|block| block.0.as_flattened()).map(|&code| u32::from(code)).sum::<u32>(), 1);
         assert_eq!(HugeVec::<[f32; 16]>::zeroed(2).as_flattened(), [0.0; 32]);
     }
 }

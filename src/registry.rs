@@ -1,14 +1,22 @@
-//! The kernel variants: what there is, what runs here, which one is used.
+//! The kernel variants: what there is, what runs here and in which shape, which one is used.
 //!
 //! A variant registers itself with [`register!`](crate::register), through the `inventory` crate, so nothing holds a list
 //! of them, and a crate that embeds this one can register its own. "It is there" and "it runs here" are two questions, as
 //! in simdjson: a variant for another CPU is listed, with the reason why it does not run.
 
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+};
 
 use crate::{
-    Codebook, DIM, DistanceTable, Error, NUM_SUB_VECTORS, TopKHeap,
+    Codebook, Codes, Error, Geometry, List, Query,
+    collector::Collector,
     cpu::{self, Feature, Features},
+    simd::Info,
 };
 
 /// The environment variable that names the variant to use.
@@ -16,6 +24,7 @@ pub const VARIANT_VARIABLE: &str = "PQBENCH_VARIANT";
 
 /// Whether a variant's answers are the reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fidelity {
     /// The same ids and the same distance bits as the reference, for every input.
     Exact,
@@ -32,21 +41,49 @@ impl fmt::Display for Fidelity {
     }
 }
 
-/// A list of codes, prepared the way one variant wants them. Variants implement it; users hold a [`Scanner`].
+/// A list of codes, prepared the way one variant wants them. Variants implement it; users hold a [`List`].
+///
+/// Places count from 0 in the order of the rows that were prepared. A code of a distance that is up to the collector's threshold
+/// must be pushed, others may be.
 pub trait Scan: CloneScan + Send + Sync {
-    /// Offers every code's distance from `query` that can still be among the nearest to `top`, ids from 0 in the order of
-    /// the row-major codes. `query` is finite.
-    fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap);
+    /// Offers every code that can still be among the nearest. `query` is of the list's codebook.
+    fn scan(&self, query: &mut Query, out: &mut Collector<'_>);
 
     /// [`scan`](Scan::scan) for several queries, for a variant that can share work between them.
-    fn scan_batch(&self, queries: &[[f32; DIM]], tops: &mut [TopKHeap]) {
-        for (query, top) in queries.iter().zip(tops) {
-            self.scan(query, top);
+    fn scan_batch(&self, queries: &mut [Query], outs: &mut [Collector<'_>]) {
+        for (query, out) in queries.iter_mut().zip(outs) {
+            self.scan(query, out);
         }
     }
 
+    /// Offers the codes at some places.
+    fn score(&self, query: &mut Query, places: &[u32], out: &mut Collector<'_>);
+
+    /// Where one code of so many or fewer is allowed, those are scored one by one.
+    fn sparse(&self) -> usize {
+        32
+    }
+
+    /// The codes, row-major, a byte for each sub-quantizer, by the codebook's own numbers.
+    fn to_rows(&self) -> Vec<u8>;
+
     /// Bytes that the prepared list holds.
     fn memory_bytes(&self) -> usize;
+}
+
+/// A [`Scan`] that makes itself.
+pub trait Prepare: Scan + Sized + 'static {
+    /// Prepares row-major `rows` of a byte for each sub-quantizer, on as many threads.
+    ///
+    /// # Errors
+    /// The variant can't run here.
+    fn prepare(codebook: &Codebook, rows: &[u8], threads: usize) -> Result<Self, Error>;
+}
+
+/// [`Prepare::prepare`], as a [`PrepareFn`].
+#[doc(hidden)]
+pub fn prepare<S: Prepare>(codebook: &Codebook, rows: &[u8], threads: usize) -> Result<Box<dyn Scan>, Error> {
+    Ok(Box::new(S::prepare(codebook, rows, threads)?))
 }
 
 /// What [`Scan`] asks for beyond itself: `Clone`, in a form that a `dyn Scan` can have.
@@ -62,10 +99,12 @@ impl<S: Scan + Clone + 'static> CloneScan for S {
     }
 }
 
-/// Prepares a [`Scan`] from a codebook and row-major codes `[n][16]`, or declines with [`Error::Declined`].
-pub type PrepareFn = fn(&Codebook, &[u8]) -> Result<Box<dyn Scan>, Error>;
-/// Scans row-major codes `[n][16]` that nothing prepared. The table holds no NaN.
-pub type ProbeFn = fn(&DistanceTable, &[u8], &mut TopKHeap);
+/// Prepares row-major rows of a byte for each sub-quantizer, on as many threads.
+pub type PrepareFn = fn(&Codebook, &[u8], usize) -> Result<Box<dyn Scan>, Error>;
+/// Scans row-major rows of a byte for each sub-quantizer that nothing prepared.
+pub type ProbeFn = fn(&mut Query, &[u8], &mut Collector<'_>);
+/// Why a shape is not supported, such as `needs 16 sub-quantizers`. None where it is.
+pub type UnsupportedFn = fn(Geometry) -> Option<&'static str>;
 
 /// One way of doing the scan. Made by [`register!`](crate::register) only.
 pub struct Variant {
@@ -77,7 +116,7 @@ pub struct Variant {
     pub file: &'static str,
     /// The architecture that it is written for, as in `cfg(target_arch)`; none for a portable variant.
     pub arch: Option<&'static str>,
-    /// The CPU features without which it must not run.
+    /// The CPU features without which it does not run.
     pub requires: &'static [Feature],
     /// Whether its answers are the reference's.
     pub fidelity: Fidelity,
@@ -88,9 +127,9 @@ pub struct Variant {
     /// Whether it reads less than all of the codes, since it skips some or stores them in fewer bytes, and so may be faster than
     /// reading them all.
     pub reads_less: bool,
-    /// Private, so that a kernel can be reached only through `prepare` and `probe`, which check `requires`. None where the
-    /// variant is not compiled in.
-    prepare: Option<PrepareFn>,
+    unsupported: UnsupportedFn,
+    prepare: PrepareFn,
+    emulated: Option<PrepareFn>,
     probe: Option<ProbeFn>,
 }
 
@@ -105,6 +144,7 @@ impl Variant {
         file: &'static str,
         fidelity: Fidelity,
         rank: u32,
+        prepare: PrepareFn,
     ) -> Self {
         Variant {
             name,
@@ -116,14 +156,16 @@ impl Variant {
             rank,
             rank_below: None,
             reads_less: false,
-            prepare: None,
+            unsupported: |_| None,
+            prepare,
+            emulated: None,
             probe: None,
         }
     }
 
     #[doc(hidden)]
-    pub const fn requiring(self, arch: Option<&'static str>, requires: &'static [Feature]) -> Self {
-        Variant { arch, requires, ..self }
+    pub const fn at_level(self, info: Info) -> Self {
+        Variant { arch: info.arch, requires: info.requires, ..self }
     }
 
     #[doc(hidden)]
@@ -137,8 +179,18 @@ impl Variant {
     }
 
     #[doc(hidden)]
-    pub const fn running(self, prepare: PrepareFn, probe: Option<ProbeFn>) -> Self {
-        Variant { prepare: Some(prepare), probe, ..self }
+    pub const fn unless(self, unsupported: UnsupportedFn) -> Self {
+        Variant { unsupported, ..self }
+    }
+
+    #[doc(hidden)]
+    pub const fn emulated_by(self, emulated: Option<PrepareFn>) -> Self {
+        Variant { emulated, ..self }
+    }
+
+    #[doc(hidden)]
+    pub const fn probing(self, probe: ProbeFn) -> Self {
+        Variant { probe: Some(probe), ..self }
     }
 
     /// The preference for a list of `num_vectors` codes.
@@ -151,56 +203,63 @@ impl Variant {
 
     /// Why the variant can't run on a CPU with `features`: `needs avx512vbmi`. None where it can.
     pub fn unavailable(&self, features: Features) -> Option<String> {
-        if let (None, Some(arch)) = (self.prepare, self.arch) {
+        if let Some(arch) = self.arch.filter(|arch| *arch != std::env::consts::ARCH) {
             return Some(format!("needs {arch}"));
         }
         let missing: Vec<_> = self.requires.iter().filter(|f| !features.has(**f)).map(|f| f.name()).collect();
         (!missing.is_empty()).then(|| format!("needs {}", missing.join(", ")))
     }
 
-    /// Whether the variant also scans codes that nothing prepared, which is what [`kernels`](crate::kernels) does.
+    /// Why the variant does not support a shape: `needs 16 sub-quantizers of 8 bits`. None where it does.
+    pub fn unsupported(&self, geometry: Geometry) -> Option<&'static str> {
+        (self.unsupported)(geometry)
+    }
+
+    /// Whether the variant also scans codes that nothing prepared, which is what [`Codes::scan`] does.
     pub fn probes_unprepared_codes(&self) -> bool {
         self.probe.is_some()
     }
 
-    /// Prepares row-major `codes` `[n][16]` for queries.
+    /// Prepares `codes` for queries, on `threads` threads where they can be started.
     ///
     /// # Errors
-    /// The CPU lacks a feature, the codes are no whole number of rows or more than `u32` can count, or the variant declines.
-    pub fn prepare(&'static self, codebook: &Codebook, codes: &[u8]) -> Result<Scanner, Error> {
-        let prepare = self.checked(self.prepare, "it is not compiled in")?;
-        if !codes.len().is_multiple_of(NUM_SUB_VECTORS) {
-            return Err(Error::Input(format!(
-                "{} bytes of codes are no whole number of rows of {NUM_SUB_VECTORS}",
-                codes.len()
-            )));
-        }
-        let num_vectors = codes.len() / NUM_SUB_VECTORS;
-        if u32::try_from(num_vectors).is_err() {
-            return Err(Error::Input(format!(
-                "{num_vectors} codes are more than the ids of one list can count (2^32 - 1)"
-            )));
-        }
-        Ok(Scanner { variant: self, num_vectors, scan: prepare(codebook, codes)? })
+    /// The CPU lacks a feature, the variant does not support the shape, the codes do not fit it, or there are 2^32 or more.
+    pub fn prepare(&'static self, codebook: &Codebook, codes: Codes<'_>, threads: usize) -> Result<List, Error> {
+        self.check(Some(codebook.geometry()))?;
+        List::new(self, self.prepare, codebook, codes, threads)
     }
 
-    /// The function that scans unprepared codes; what [`kernels`](crate::kernels) calls, for those who choose the variant.
+    /// [`prepare`](Variant::prepare) with arrays for vectors, on any CPU.
+    #[doc(hidden)]
+    pub fn prepare_emulated(&'static self, codebook: &Codebook, codes: Codes<'_>) -> Option<Result<List, Error>> {
+        if self.unsupported(codebook.geometry()).is_some() {
+            return None;
+        }
+        Some(List::new(self, self.emulated?, codebook, codes, 1))
+    }
+
+    /// The function that scans unprepared codes.
     ///
     /// # Errors
     /// The CPU lacks a feature, or the variant needs prepared codes.
-    pub fn probe(&self) -> Result<ProbeFn, Error> {
-        self.checked(self.probe, "it needs prepared codes")
+    pub fn probe(&self, geometry: Geometry) -> Result<ProbeFn, Error> {
+        self.check(Some(geometry))?;
+        self.probe.ok_or_else(|| self.refused("it needs prepared codes".to_owned()))
     }
 
-    /// `entry`, once it is certain that this CPU has what the kernel behind it executes.
-    fn checked<F: Copy>(&self, entry: Option<F>, otherwise: &str) -> Result<F, Error> {
-        let features = cpu::features()?;
-        let reason = match (self.unavailable(features), entry) {
-            (None, Some(entry)) => return Ok(entry),
-            (Some(reason), _) => reason,
-            (None, None) => otherwise.to_owned(),
-        };
-        Err(Error::CannotRun { name: self.name, reason, choices: names_that_run(&all(), features) })
+    /// Whether this CPU, and a shape, are what the variant needs.
+    pub(crate) fn check(&self, geometry: Option<Geometry>) -> Result<(), Error> {
+        let unavailable = self.unavailable(cpu::features()?);
+        let unsupported = || geometry.and_then(|geometry| self.unsupported(geometry)).map(str::to_owned);
+        match unavailable.or_else(unsupported) {
+            None => Ok(()),
+            Some(reason) => Err(self.refused(reason)),
+        }
+    }
+
+    fn refused(&self, reason: String) -> Error {
+        let choices = cpu::features().map(|features| names_that_run(all(), features)).unwrap_or_default();
+        Error::CannotRun { name: self.name, reason, choices }
     }
 }
 
@@ -210,89 +269,19 @@ impl fmt::Debug for Variant {
     }
 }
 
-/// A list of codes ready for queries, from [`Variant::prepare`].
-pub struct Scanner {
-    variant: &'static Variant,
-    num_vectors: usize,
-    scan: Box<dyn Scan>,
-}
-
-impl fmt::Debug for Scanner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scanner({}, {} codes)", self.variant.name, self.num_vectors)
-    }
-}
-
-impl Clone for Scanner {
-    fn clone(&self) -> Self {
-        Scanner { scan: self.scan.boxed_clone(), ..*self }
-    }
-}
-
-impl Scanner {
-    /// The variant that prepared it.
-    pub fn variant(&self) -> &'static Variant {
-        self.variant
-    }
-
-    /// How many codes it scans.
-    pub fn num_vectors(&self) -> usize {
-        self.num_vectors
-    }
-
-    /// Bytes that the prepared list holds.
-    pub fn memory_bytes(&self) -> usize {
-        self.scan.memory_bytes()
-    }
-
-    /// The `k` nearest codes to `query` as `(id, squared L2 distance)`, nearest first, ties by the smaller id; all codes
-    /// where there are fewer than `k`.
-    ///
-    /// # Errors
-    /// `query` has not [`DIM`] dimensions, or one that is NaN or infinite.
-    pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<(u32, f32)>, Error> {
-        let query = checked_query(query)?;
-        let mut top = TopKHeap::with_k(k.min(self.num_vectors));
-        self.scan.scan(query, &mut top);
-        Ok(top.into_sorted())
-    }
-
-    /// [`search`](Scanner::search) for several queries, one after the other in `queries` `[b][128]`. Some variants share
-    /// work between the queries of a batch.
-    ///
-    /// # Errors
-    /// As for [`search`](Scanner::search); no query is answered then.
-    pub fn search_batch(&self, queries: &[f32], k: usize) -> Result<Vec<Vec<(u32, f32)>>, Error> {
-        let (rows, rest) = queries.as_chunks::<DIM>();
-        if !rest.is_empty() {
-            return Err(Error::Input(format!("{} values are no whole number of queries of {DIM}", queries.len())));
-        }
-        for row in rows {
-            checked_query(row)?;
-        }
-        let mut tops = vec![TopKHeap::with_k(k.min(self.num_vectors)); rows.len()];
-        self.scan.scan_batch(rows, &mut tops);
-        Ok(tops.into_iter().map(TopKHeap::into_sorted).collect())
-    }
-}
-
-/// `query` as an array, once it is known to be finite and of the right length.
-pub(crate) fn checked_query(query: &[f32]) -> Result<&[f32; DIM], Error> {
-    let array: &[f32; DIM] =
-        query.try_into().map_err(|_| Error::Input(format!("the query has {} dimensions, not {DIM}", query.len())))?;
-    // All of them, for that is SIMD, and an early end is not.
-    if array.iter().fold(true, |all, value| all & value.is_finite()) {
-        return Ok(array);
-    }
-    let at = array.iter().position(|value| !value.is_finite()).unwrap_or(0);
-    Err(Error::Input(format!("dimension {at} of the query is {}, not a finite number", array[at])))
+/// What a kernel says that is asked to run where its level is not.
+pub(crate) fn cannot_run() -> Error {
+    Error::NoVariant
 }
 
 /// Every registered variant, the highest rank first.
-pub fn all() -> Vec<&'static Variant> {
-    let mut variants: Vec<_> = inventory::iter::<Variant>.into_iter().collect();
-    variants.sort_by_key(|variant| (std::cmp::Reverse(variant.rank), variant.name));
-    variants
+pub fn all() -> &'static [&'static Variant] {
+    static ALL: OnceLock<Vec<&'static Variant>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut variants: Vec<_> = inventory::iter::<Variant>.into_iter().collect();
+        variants.sort_by_key(|variant| (std::cmp::Reverse(variant.rank), variant.name));
+        variants
+    })
 }
 
 /// The variant of that name.
@@ -300,7 +289,7 @@ pub fn all() -> Vec<&'static Variant> {
 /// # Errors
 /// There is none, or two crates registered one each.
 pub fn find(name: &str) -> Result<&'static Variant, Error> {
-    find_in(&all(), name)
+    find_in(all(), name)
 }
 
 fn find_in<'a>(variants: &[&'a Variant], name: &str) -> Result<&'a Variant, Error> {
@@ -321,32 +310,49 @@ fn names_that_run(variants: &[&Variant], features: Features) -> Vec<&'static str
     variants.iter().filter(|variant| variant.unavailable(features).is_none()).map(|variant| variant.name).collect()
 }
 
-/// The variant to use here for lists of `num_vectors` codes: the one named `explicit`, else the one that `PQBENCH_VARIANT`
-/// names, else the exact one of the highest rank for that length that this CPU can run.
+/// The variant to use here for lists of `num_vectors` codes of a shape: the one named `explicit`, else the one that
+/// `PQBENCH_VARIANT` names, else the exact one of the highest rank for that length that this CPU can run in that shape.
 ///
 /// # Errors
-/// The name does not exist or can't run on this CPU, or `PQBENCH_CPU` is not a mask.
-pub fn select(explicit: Option<&str>, num_vectors: usize) -> Result<&'static Variant, Error> {
-    let environment = environment_choice();
-    choose(&all(), cpu::features()?, explicit.or(environment.as_deref()), num_vectors, |_| true)
+/// The name does not exist or can't run on this CPU or in this shape, or `PQBENCH_CPU` is not a mask.
+pub fn select(explicit: Option<&str>, geometry: Geometry, num_vectors: usize) -> Result<&'static Variant, Error> {
+    let name = explicit.or(environment_choice());
+    choose(all(), cpu::features()?, name, geometry, num_vectors, |_| true)
 }
 
-/// The variant that scans unprepared codes: as [`select`], among the variants that can. Chosen once.
+/// The variant that scans unprepared row-major codes of a shape: as [`select`], among the variants that can.
 ///
 /// # Errors
 /// As for [`select`]; or `PQBENCH_VARIANT` names a variant that needs prepared codes.
-pub fn select_for_unprepared_codes() -> Result<&'static Variant, Error> {
-    static SELECTED: OnceLock<Result<&'static Variant, Error>> = OnceLock::new();
-    SELECTED
-        .get_or_init(|| {
-            let environment = environment_choice();
-            choose(&all(), cpu::features()?, environment.as_deref(), usize::MAX, Variant::probes_unprepared_codes)
-        })
-        .clone()
+pub fn select_for_unprepared_codes(geometry: Geometry) -> Result<&'static Variant, Error> {
+    choose(all(), cpu::features()?, environment_choice(), geometry, usize::MAX, Variant::probes_unprepared_codes)
 }
 
-fn environment_choice() -> Option<String> {
-    std::env::var_os(VARIANT_VARIABLE).filter(|name| !name.is_empty()).map(|name| name.to_string_lossy().into_owned())
+/// What [`ignore_environment`] knows.
+static ENVIRONMENT: AtomicU8 = AtomicU8::new(UNREAD);
+const UNREAD: u8 = 0;
+const READ: u8 = 1;
+const IGNORED: u8 = 2;
+
+/// Makes the library ignore `PQBENCH_VARIANT` and `PQBENCH_CPU`, for a program whose users' environment must not reach into it.
+/// Whether it came in time: before either was read.
+pub fn ignore_environment() -> bool {
+    let before = ENVIRONMENT.compare_exchange(UNREAD, IGNORED, Ordering::AcqRel, Ordering::Acquire);
+    before != Err(READ)
+}
+
+/// An environment variable, unless they are [ignored](ignore_environment) or it is empty.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    let before = ENVIRONMENT.compare_exchange(UNREAD, READ, Ordering::AcqRel, Ordering::Acquire);
+    if before == Err(IGNORED) {
+        return None;
+    }
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+}
+
+fn environment_choice() -> Option<&'static str> {
+    static CHOICE: OnceLock<Option<String>> = OnceLock::new();
+    CHOICE.get_or_init(|| environment(VARIANT_VARIABLE)).as_deref()
 }
 
 /// Selection as a pure function. A name is taken at its word or refused, never replaced.
@@ -354,25 +360,28 @@ fn choose<'a>(
     variants: &[&'a Variant],
     features: Features,
     name: Option<&str>,
+    geometry: Geometry,
     num_vectors: usize,
     suits: fn(&Variant) -> bool,
 ) -> Result<&'a Variant, Error> {
-    let candidates: Vec<_> = variants.iter().copied().filter(|variant| suits(variant)).collect();
+    let candidates =
+        || variants.iter().copied().filter(|variant| suits(variant) && variant.unsupported(geometry).is_none());
     if let Some(name) = name {
         let variant = find_in(variants, name)?;
         let unsuitable = || (!suits(variant)).then(|| "it needs prepared codes".to_owned());
-        return match variant.unavailable(features).or_else(unsuitable) {
+        let unsupported = || variant.unsupported(geometry).map(str::to_owned);
+        return match variant.unavailable(features).or_else(unsuitable).or_else(unsupported) {
             None => Ok(variant),
             Some(reason) => {
-                Err(Error::CannotRun { name: variant.name, reason, choices: names_that_run(&candidates, features) })
+                let choices = names_that_run(&candidates().collect::<Vec<_>>(), features);
+                Err(Error::CannotRun { name: variant.name, reason, choices })
             }
         };
     }
-    candidates
-        .into_iter()
+    candidates()
         .filter(|variant| variant.fidelity == Fidelity::Exact && variant.unavailable(features).is_none())
         .max_by_key(|variant| variant.rank_for(num_vectors))
-        .ok_or_else(|| Error::Declined("no exact variant is registered that this CPU can run".to_owned()))
+        .ok_or(Error::NoVariant)
 }
 
 /// Registers the variant that a file of `variants/` is.
@@ -381,101 +390,133 @@ fn choose<'a>(
 /// register! {
 ///     name: "avx2-pshufb",                  // the file's name, with '-' for '_'
 ///     summary: "what it does, in one line",
-///     arch: "x86_64",                       // left out by portable variants
-///     requires: [Avx2, Popcnt],             // of `cpu::Feature`
+///     level: Avx2,                          // of `simd`; left out by portable variants
 ///     fidelity: Fidelity::Exact,
 ///     rank: 60,                             // from measurements
 ///     rank_below: (10_000, 20),             // another rank for shorter lists than that; else left out
 ///     reads_less: true,                     // if it skips codes or packs them; else left out
-///     prepare: kernel::prepare,             // a `PrepareFn`
-///     probe: kernel::probe,                 // a `ProbeFn`; left out by variants that need prepared codes
+///     unsupported: unsupported,             // an `UnsupportedFn`; left out where every shape is supported
+///     list: NibbleCodes,                    // what is generic over the level, and a `Prepare`;
+///     prepare: prepare,                     // or else a `PrepareFn`, which may be generic over the level
+///     probe: probe,                         // a `ProbeFn`, likewise; left out by variants that need prepared codes
 /// }
 /// ```
-/// With `arch`, the two functions need to exist on that architecture only; elsewhere the variant is listed as not runnable.
 #[macro_export]
 macro_rules! register {
     (
         name: $name:literal,
         summary: $summary:literal,
-        $(arch: $arch:tt,)?
-        requires: [$($feature:ident),*],
+        $(level: $level:ident,)?
         fidelity: $fidelity:expr,
         rank: $rank:expr,
         $(rank_below: ($length:expr, $rank_below:expr),)?
         $(reads_less: $less:literal,)?
-        prepare: $prepare:path
-        $(, probe: $probe:path)? $(,)?
+        $(unsupported: $unsupported:expr,)?
+        $(list: $($list:ident)::+,)?
+        $(prepare: $prepare:expr,)?
+        $(probe: $probe:expr,)?
     ) => {
-        $crate::register!(@submit all($(target_arch = $arch)?), {
-            $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
-                .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
-                $(.ranking_below($length, $rank_below))?
-                .reading_less(false $(|| $less)?)
-                .running($prepare, $crate::register!(@option $($probe)?))
-        });
-        $crate::register!(@submit not(all($(target_arch = $arch)?)), {
-            $crate::registry::Variant::new($name, $summary, file!(), $fidelity, $rank)
-                .requiring($crate::register!(@option $($arch)?), &[$($crate::cpu::Feature::$feature),*])
-                $(.ranking_below($length, $rank_below))?
-                .reading_less(false $(|| $less)?)
-        });
+        $crate::inventory::submit! {
+            $crate::registry::Variant::new(
+                $name,
+                $summary,
+                file!(),
+                $fidelity,
+                $rank,
+                $crate::register!(@prepare [$($level)?] [$($($list)::+)?] $($prepare)?),
+            )
+            $(.at_level($crate::simd::$level::INFO))?
+            $(.ranking_below($length, $rank_below))?
+            .reading_less(false $(|| $less)?)
+            $(.unless($unsupported))?
+            $(.probing($probe))?
+            .emulated_by($crate::emulated!([$($level)?] [$($($list)::+)?]))
+        }
     };
-    (@submit $condition:meta, $variant:block) => {
-        #[cfg($condition)]
-        $crate::inventory::submit! { $variant }
+    (@prepare [$level:ident] [$($list:ident)::+]) => { $crate::registry::prepare::<$($list)::+<$crate::simd::$level>> };
+    (@prepare [$($level:ident)?] [] $prepare:expr) => { $prepare };
+}
+
+/// For [`register!`](crate::register): a list with arrays for vectors, for this crate's tests only, since it takes long to build.
+#[cfg(test)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! emulated {
+    ([$level:ident] [$($list:ident)::+]) => {
+        Some($crate::registry::prepare::<
+            $($list)::+<$crate::simd::Emulated<{ $crate::simd::lanes::<$crate::simd::$level>() }>>
+        >)
     };
-    (@option) => { None };
-    (@option $value:path) => { Some($value) };
-    (@option $value:tt) => { Some($value) };
+    ([$($level:ident)?] []) => { None };
+}
+
+/// For [`register!`](crate::register).
+#[cfg(not(test))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! emulated {
+    ($($any:tt)*) => {
+        None
+    };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Bits;
 
-    fn refuse(_: &Codebook, _: &[u8]) -> Result<Box<dyn Scan>, Error> {
-        Err(Error::Declined("a test's variant".into()))
+    fn refuse(_: &Codebook, _: &[u8], _: usize) -> Result<Box<dyn Scan>, Error> {
+        Err(cannot_run())
     }
-    fn probe(_: &DistanceTable, _: &[u8], _: &mut TopKHeap) {}
+    fn probe(_: &mut Query, _: &[u8], _: &mut Collector<'_>) {}
 
     const fn variant(name: &'static str, rank: u32, requires: &'static [Feature]) -> Variant {
-        Variant::new(name, "", "", Fidelity::Exact, rank).requiring(None, requires).running(refuse, Some(probe))
+        let info = Info { arch: None, requires };
+        Variant::new(name, "", "", Fidelity::Exact, rank, refuse).at_level(info).probing(probe)
     }
 
     static PLAIN: Variant = variant("plain", 10, &[]);
     static GATHER: Variant = variant("gather", 5, &[Feature::Avx2]);
     static SHUFFLE: Variant = variant("shuffle", 50, &[Feature::Avx2]);
-    static PREPARED: Variant =
-        Variant::new("prepared", "", "", Fidelity::Exact, 60).requiring(None, &[Feature::Avx2]).running(refuse, None);
+    static PREPARED: Variant = Variant::new("prepared", "", "", Fidelity::Exact, 60, refuse)
+        .at_level(Info { arch: None, requires: &[Feature::Avx2] });
     static WIDE: Variant = variant("wide", 40, &[Feature::Avx512f, Feature::Avx512vbmi]);
-    static ROUGH: Variant =
-        Variant::new("rough", "", "", Fidelity::Approximate("bits"), 99).running(refuse, Some(probe));
-    static FOREIGN: Variant = Variant::new("foreign", "", "", Fidelity::Exact, 98).requiring(Some("pdp11"), &[]);
-    const VARIANTS: &[&Variant] = &[&PLAIN, &GATHER, &SHUFFLE, &PREPARED, &WIDE, &ROUGH, &FOREIGN];
+    static ROUGH: Variant = Variant::new("rough", "", "", Fidelity::Approximate("bits"), 99, refuse).probing(probe);
+    static FOREIGN: Variant = Variant::new("foreign", "", "", Fidelity::Exact, 98, refuse)
+        .at_level(Info { arch: Some("pdp11"), requires: &[] });
+    static EVEN: Variant =
+        variant("even", 97, &[]).unless(|geometry| (geometry.m() % 2 == 1).then_some("needs an even m"));
+    const VARIANTS: &[&Variant] = &[&PLAIN, &GATHER, &SHUFFLE, &PREPARED, &WIDE, &ROUGH, &FOREIGN, &EVEN];
+
+    fn shape(m: usize) -> Geometry {
+        Geometry::new(m, m, Bits::Eight).unwrap()
+    }
 
     #[test]
     fn selection_is_a_table() {
         use Feature::*;
         let anything: fn(&Variant) -> bool = |_| true;
-        type Case<'a> = (&'a [Feature], Option<&'a str>, fn(&Variant) -> bool, Result<&'a str, &'a str>);
+        type Case<'a> = (&'a [Feature], Option<&'a str>, usize, fn(&Variant) -> bool, Result<&'a str, &'a str>);
         let table: &[Case] = &[
-            // by rank: what the CPU can run, exact only; the widest does not win by being wide
-            (&[], None, anything, Ok("plain")),
-            (&[Avx2], None, anything, Ok("prepared")),
-            (&[Avx2, Avx512f, Avx512vbmi], None, anything, Ok("prepared")),
-            (&[Avx2], None, Variant::probes_unprepared_codes, Ok("shuffle")),
+            // by rank: what the CPU can run in this shape, exact only; the widest does not win by being wide
+            (&[], None, 3, anything, Ok("plain")),
+            (&[], None, 4, anything, Ok("even")),
+            (&[Avx2], None, 3, anything, Ok("prepared")),
+            (&[Avx2, Avx512f, Avx512vbmi], None, 3, anything, Ok("prepared")),
+            (&[Avx2], None, 3, Variant::probes_unprepared_codes, Ok("shuffle")),
             // by name: at its word
-            (&[Avx2], Some("gather"), anything, Ok("gather")),
-            (&[], Some("rough"), anything, Ok("rough")),
+            (&[Avx2], Some("gather"), 4, anything, Ok("gather")),
+            (&[], Some("rough"), 4, anything, Ok("rough")),
             // or refused
-            (&[], Some("gather"), anything, Err("can't run here: needs avx2; choose one of: plain, rough")),
-            (&[Avx2, Avx512f], Some("wide"), anything, Err("needs avx512vbmi")),
-            (&[], Some("foreign"), anything, Err("needs pdp11")),
-            (&[], Some("gathr"), anything, Err("there is no variant 'gathr'")),
-            (&[Avx2], Some("prepared"), Variant::probes_unprepared_codes, Err("it needs prepared codes")),
+            (&[], Some("gather"), 3, anything, Err("can't run here: needs avx2; choose one of: plain, rough")),
+            (&[Avx2, Avx512f], Some("wide"), 3, anything, Err("needs avx512vbmi")),
+            (&[], Some("foreign"), 3, anything, Err("needs pdp11")),
+            (&[], Some("even"), 3, anything, Err("needs an even m")),
+            (&[], Some("gathr"), 3, anything, Err("there is no variant 'gathr'")),
+            (&[Avx2], Some("prepared"), 3, Variant::probes_unprepared_codes, Err("it needs prepared codes")),
         ];
-        for (features, name, suits, expected) in table {
-            let chosen = choose(VARIANTS, Features::of(features), *name, 1_000_000, *suits);
+        for (features, name, m, suits, expected) in table {
+            let chosen = choose(VARIANTS, Features::of(features), *name, shape(*m), 1_000_000, *suits);
             match (chosen, expected) {
                 (Ok(variant), Ok(expected)) => assert_eq!(variant.name, *expected),
                 (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
@@ -488,7 +529,7 @@ mod tests {
     fn a_short_list_has_ranks_of_its_own() {
         static LONG: Variant = variant("long", 20, &[]).ranking_below(1000, 5);
         for (num_vectors, expected) in [(0, "plain"), (999, "plain"), (1000, "long"), (usize::MAX, "long")] {
-            let chosen = choose(&[&PLAIN, &LONG], Features::NONE, None, num_vectors, |_| true).unwrap();
+            let chosen = choose(&[&PLAIN, &LONG], Features::NONE, None, shape(1), num_vectors, |_| true).unwrap();
             assert_eq!(chosen.name, expected, "{num_vectors}");
         }
     }
@@ -496,8 +537,13 @@ mod tests {
     #[test]
     fn a_name_that_two_crates_register_is_refused() {
         static TWIN: Variant = variant("plain", 11, &[]);
-        let error = choose(&[&PLAIN, &TWIN], Features::NONE, Some("plain"), 1, |_| true).unwrap_err();
+        let error = choose(&[&PLAIN, &TWIN], Features::NONE, Some("plain"), shape(1), 1, |_| true).unwrap_err();
         assert!(matches!(error, Error::DuplicateVariant { name: "plain", .. }), "{error}");
+    }
+
+    #[test]
+    fn without_any_variant_there_is_an_error_of_its_own() {
+        assert_eq!(choose(&[], Features::NONE, None, shape(1), 1, |_| true).unwrap_err(), Error::NoVariant);
     }
 
     #[test]

@@ -1,45 +1,58 @@
-//! The `k` nearest codes seen so far.
+//! The `k` nearest codes seen so far, of one list or of many.
 
 /// A bounded priority queue that keeps the `k` smallest `(distance, id)`: the smaller distance first, then the smaller id.
 ///
-/// The order is total, so what it keeps does not depend on the order of the pushes. That is what lets an exact variant
-/// visit codes in any order it likes.
+/// The order is total, so what it keeps does not depend on the order of the pushes, nor on how codes were cut into lists.
 #[derive(Clone, Debug)]
-pub struct TopKHeap {
-    /// In the order of the pushes until there are `k`; then sorted, or a max-heap where `k` is more than [`SORTED`].
+pub struct TopK {
+    /// A distance and the place of its id in `ids` each: in the order of the pushes until there are `k`; then sorted, or a
+    /// max-heap where `k` is more than [`SORTED`]. Of the keys of the largest distance the last one (of a heap the first) has
+    /// the largest id.
     keys: Vec<Key>,
+    ids: Vec<u64>,
     k: usize,
-    /// See [`threshold`](TopKHeap::threshold).
+    /// See [`threshold`](TopK::threshold).
     threshold: f32,
+    /// The largest id at the threshold, once there are `k`.
+    last_id: u64,
 }
 
-/// Distance and id in one number of the same order.
+/// The distance in the upper half, its bits mapped so that they compare as [`f32::total_cmp`] does; the place of its id in the
+/// lower half.
 type Key = u64;
 
 /// Up to this many are kept sorted: one pass of minima and maxima, no branch of which could be mispredicted, costs less than
 /// a heap's few.
 const SORTED: usize = 32;
+/// Room that is made at once, at most.
+const ROOM: usize = 1024;
 
-impl Default for TopKHeap {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl TopKHeap {
-    /// An empty heap for the [`TOP_K`](crate::TOP_K) nearest.
-    pub fn new() -> Self {
-        Self::with_k(crate::TOP_K)
-    }
-
-    /// An empty heap for the `k` nearest. It allocates for `k` entries at once.
-    pub fn with_k(k: usize) -> Self {
-        TopKHeap { keys: Vec::with_capacity(k), k, threshold: f32::INFINITY }
+impl TopK {
+    /// An empty one for the `k` nearest, which may be none. Memory grows with what is kept.
+    pub fn new(k: usize) -> Self {
+        let room = k.min(ROOM);
+        TopK {
+            keys: Vec::with_capacity(room),
+            ids: Vec::with_capacity(room),
+            k: k.min(u32::MAX as usize),
+            threshold: f32::INFINITY,
+            last_id: u64::MAX,
+        }
     }
 
-    /// How many neighbours the heap keeps at most.
+    /// How many neighbours it keeps at most.
     pub fn k(&self) -> usize {
         self.k
+    }
+
+    /// How many it holds.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// The distance that a code must not exceed to be kept: that of the worst kept one, or `+inf` until there are `k`.
@@ -51,27 +64,30 @@ impl TopKHeap {
 
     /// Offers a code. NaN counts as the largest distance.
     #[inline(always)]
-    pub fn push(&mut self, id: u32, distance: f32) {
+    pub fn push(&mut self, id: u64, distance: f32) {
         // Settles nearly every push.
         if distance > self.threshold {
             return;
         }
-        let key = key(id, distance);
         if self.keys.len() == self.k {
-            self.replace_worst(key);
+            self.replace_worst(id, distance);
         } else {
-            self.fill(key);
+            self.fill(id, distance);
         }
     }
 
-    /// Keeps `key` instead of the worst one, unless it is worse.
+    /// Keeps a code instead of the worst one, unless it is worse.
     #[inline(always)]
-    fn replace_worst(&mut self, key: Key) {
-        let worst = if self.k <= SORTED {
-            let Some(&worst) = self.keys.last() else { return };
-            if key > worst {
-                return; // an equal distance
-            }
+    fn replace_worst(&mut self, id: u64, distance: f32) {
+        let Some(&worst) = (if self.k <= SORTED { self.keys.last() } else { self.keys.first() }) else { return };
+        let ordered = ordered(distance);
+        if (u64::from(ordered), id) >= (worst >> 32, self.last_id) {
+            return; // NaN, or an equal distance
+        }
+        let place = worst as u32;
+        self.ids[place as usize] = id;
+        let key = u64::from(ordered) << 32 | u64::from(place);
+        if self.k <= SORTED {
             let first = &mut self.keys[0];
             let mut before = *first;
             *first = before.min(key);
@@ -80,33 +96,54 @@ impl TopKHeap {
                 before = *kept;
                 *kept = moved;
             }
-            self.keys[self.k - 1]
         } else {
-            if key < self.keys[0] {
-                self.keys[0] = key;
-                self.sift_down(0);
-            }
-            self.keys[0]
-        };
-        self.threshold = entry(worst).1;
+            self.keys[0] = key;
+            self.sift_down(0);
+        }
+        self.settle();
     }
 
     #[cold]
-    fn fill(&mut self, key: Key) {
-        self.keys.push(key);
+    fn fill(&mut self, id: u64, distance: f32) {
+        self.keys.push(u64::from(ordered(distance)) << 32 | self.ids.len() as u64);
+        self.ids.push(id);
         if self.keys.len() < self.k {
             return;
         }
-        let worst = if self.k <= SORTED {
+        if self.k <= SORTED {
             self.keys.sort_unstable();
-            self.k - 1
         } else {
             for root in (0..self.k / 2).rev() {
                 self.sift_down(root);
             }
-            0
+        }
+        self.settle();
+    }
+
+    /// Gives the worst key the largest of the ids at its distance, and makes it the threshold.
+    #[inline(always)]
+    fn settle(&mut self) {
+        let keys = &self.keys[..];
+        let (worst, tie) = if self.k <= SORTED {
+            let worst = keys[keys.len() - 1];
+            (worst, keys.len() > 1 && keys[keys.len() - 2] >> 32 == worst >> 32)
+        } else {
+            // Equal ones are children of equal ones.
+            (keys[0], keys[1..].iter().take(2).any(|key| key >> 32 == keys[0] >> 32))
         };
-        self.threshold = entry(self.keys[worst]).1;
+        let place = worst as u32 as usize;
+        if tie {
+            self.settle_tie(worst >> 32, place);
+        }
+        self.threshold = distance((worst >> 32) as u32);
+        self.last_id = self.ids[place];
+    }
+
+    #[cold]
+    fn settle_tie(&mut self, ordered: u64, place: usize) {
+        let equal = self.keys.iter().filter(|&&key| key >> 32 == ordered).map(|&key| key as u32 as usize);
+        let largest = equal.max_by_key(|&place| self.ids[place]).unwrap_or(place);
+        self.ids.swap(place, largest);
     }
 
     fn sift_down(&mut self, mut at: usize) {
@@ -125,60 +162,69 @@ impl TopKHeap {
         keys[at] = key;
     }
 
-    /// The kept `(id, distance)`, nearest first.
-    pub fn into_sorted(mut self) -> Vec<(u32, f32)> {
-        self.keys.sort_unstable();
-        self.keys.into_iter().map(entry).collect()
+    /// The kept `(id, distance)`, nearest first, of equal distances the smaller id first.
+    pub fn into_sorted(self) -> Vec<(u64, f32)> {
+        let TopK { keys, ids, .. } = self;
+        let mut all: Vec<(u32, u64)> =
+            keys.into_iter().map(|key| ((key >> 32) as u32, ids[key as u32 as usize])).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(ordered, id)| (id, distance(ordered))).collect()
     }
 }
 
-/// The distance in the upper half, its bits mapped so that they compare as [`f32::total_cmp`] does, the id in the lower half.
+/// The bits of a distance, mapped so that they compare as [`f32::total_cmp`] does.
 #[inline(always)]
-fn key(id: u32, distance: f32) -> Key {
+fn ordered(distance: f32) -> u32 {
     // One NaN for all: which one an operation gives depends on the CPU, and some are negative.
     let bits = if distance.is_nan() { f32::NAN.to_bits() } else { distance.to_bits() };
-    let ordered = bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 };
-    Key::from(ordered) << 32 | Key::from(id)
+    bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 }
 }
 
-/// The `(id, distance)` that a key was made from.
+/// The distance that [`ordered`] was made from.
 #[inline(always)]
-fn entry(key: Key) -> (u32, f32) {
-    let ordered = (key >> 32) as u32;
-    let bits = ordered ^ if ordered >> 31 == 1 { 1 << 31 } else { u32::MAX };
-    (key as u32, f32::from_bits(bits))
+fn distance(ordered: u32) -> f32 {
+    f32::from_bits(ordered ^ if ordered >> 31 == 1 { 1 << 31 } else { u32::MAX })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn top(k: usize, pushes: impl IntoIterator<Item = (u32, f32)>) -> Vec<(u32, f32)> {
-        let mut heap = TopKHeap::with_k(k);
-        pushes.into_iter().for_each(|(id, distance)| heap.push(id, distance));
-        heap.into_sorted()
+    fn top(k: usize, pushes: impl IntoIterator<Item = (u64, f32)>) -> Vec<(u64, f32)> {
+        let mut top = TopK::new(k);
+        pushes.into_iter().for_each(|(id, distance)| top.push(id, distance));
+        top.into_sorted()
     }
 
     #[test]
     fn any_order_of_pushes_keeps_the_same() {
-        let entries: Vec<(u32, f32)> = (0..200).map(|id| (id, (id * 7919 % 13) as f32)).collect();
-        let mut expected = entries.clone();
-        expected.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        for k in [1, 2, 10, 32, 33, 100, 200] {
-            assert_eq!(top(k, entries.clone()), expected[..k]);
-            assert_eq!(top(k, entries.iter().rev().copied()), expected[..k]);
+        for distinct in [1, 2, 13, 1000] {
+            let entries: Vec<(u64, f32)> =
+                (0..200).map(|id| (id * 0x1_0000_0007, (id * 7919 % distinct) as f32)).collect();
+            let mut expected = entries.clone();
+            expected.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+            let mut shuffled = entries.clone();
+            shuffled.sort_by_key(|(id, _)| id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            for k in [1, 2, 10, 32, 33, 100, 200] {
+                assert_eq!(top(k, entries.clone()), expected[..k]);
+                assert_eq!(top(k, entries.iter().rev().copied()), expected[..k]);
+                assert_eq!(top(k, shuffled.clone()), expected[..k], "{k} of {distinct}");
+            }
         }
     }
 
     #[test]
     fn fewer_pushes_than_k_are_all_kept_in_order() {
-        assert_eq!(top(10, [(5, 2.0), (6, 1.0), (4, 2.0)]), [(6, 1.0), (4, 2.0), (5, 2.0)]);
+        let pushes = [(5, 2.0), (6, 1.0), (4, 2.0)];
+        for k in [10, 1_000_000_000_000, usize::MAX] {
+            assert_eq!(top(k, pushes), [(6, 1.0), (4, 2.0), (5, 2.0)]);
+        }
         assert_eq!(top(10, []), []);
     }
 
     #[test]
     fn k_of_zero_keeps_nothing() {
-        assert_eq!(top(0, [(1, 1.0)]), []);
+        assert_eq!(top(0, [(1, 1.0), (2, f32::NAN)]), []);
     }
 
     #[test]
@@ -195,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn the_threshold_is_infinite_until_the_heap_is_full() {
-        let mut heap = TopKHeap::with_k(2);
-        heap.push(0, 1.0);
-        assert_eq!(heap.threshold(), f32::INFINITY);
-        heap.push(1, 3.0);
-        assert_eq!(heap.threshold(), 3.0);
-        heap.push(2, 2.0);
-        assert_eq!(heap.threshold(), 2.0);
+    fn the_threshold_is_infinite_until_it_is_full() {
+        let mut top = TopK::new(2);
+        top.push(0, 1.0);
+        assert_eq!(top.threshold(), f32::INFINITY);
+        top.push(1, 3.0);
+        assert_eq!(top.threshold(), 3.0);
+        top.push(2, 2.0);
+        assert_eq!(top.threshold(), 2.0);
     }
 }

@@ -4,18 +4,15 @@
 //! first, but twice as many steps, and two hundred times as many candidates, each of them a cache line more. On Zen 4 it
 //! takes 1.37 times as long at a million codes. It loses in short lists, on Zen 4 below 60,000 codes.
 
-use crate::{ordered::ordered_kernel, register, registry::Fidelity};
+use crate::{register, registry::Fidelity, scan::ordered::NibbleCodes};
 
 register! {
     name: "avx2-ordered",
     summary: "similar codes together in nibbles; blocks that cannot win are skipped",
-    arch: "x86_64",
-    requires: [Avx2, Bmi1, Popcnt],
+    level: Avx2,
     fidelity: Fidelity::Exact,
     rank: 80,
     rank_below: (60_000, 45),
     reads_less: true,
-    prepare: kernel::prepare,
+    list: NibbleCodes,
 }
-
-ordered_kernel!("x86_64", NibbleCodes, Avx2, "avx2,bmi1,popcnt");

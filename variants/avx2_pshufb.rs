@@ -11,50 +11,14 @@
 //! It loses in short lists, where the threshold is still high and 4 bits let one code in ten pass, and it can't win on
 //! uniformly random codes, where they let nearly all pass.
 
-use crate::{register, registry::Fidelity};
+use crate::{register, registry::Fidelity, scan::coarse::NibbleCodes};
 
 register! {
     name: "avx2-pshufb",
-    summary: "4-bit filter by byte shuffles over the packed low nibbles of renumbered codes; candidates scored in f32",
-    arch: "x86_64",
-    requires: [Avx2, Bmi1, Popcnt],
+    summary: "4-bit filter by byte shuffles over packed labels of 16 fitted groups; candidates scored in f32",
+    level: Avx2,
     fidelity: Fidelity::Exact,
     rank: 60,
     reads_less: true,
-    prepare: kernel::prepare,
-}
-
-#[cfg(target_arch = "x86_64")]
-mod kernel {
-    use std::arch::x86_64::*;
-
-    use crate::{
-        blocks::BLOCK,
-        byte_vector::Avx2,
-        lut::FilterLut,
-        merged::{NIBBLES, NibbleBlock, merged_kernel},
-    };
-
-    merged_kernel!(NibbleBlock, NIBBLES, Avx2, "avx2,bmi1,popcnt");
-
-    /// The saturating sums of a block's 64 lanes.
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn sums(lut: &FilterLut<NIBBLES>, block: &NibbleBlock) -> [Avx2; BLOCK / 32] {
-        let nibble = _mm256_set1_epi8(0x0f);
-        let mut sums = [_mm256_setzero_si256(); BLOCK / 32];
-        for (row, entries) in block.0.iter().zip(lut.0.as_chunks::<2>().0) {
-            // SAFETY: the LUT's rows have 16 bytes each.
-            let [even, odd] =
-                [0, 1].map(|i| unsafe { _mm256_broadcastsi128_si256(_mm_load_si128(entries[i].as_ptr().cast())) });
-            for (codes, sum) in row.as_chunks::<32>().0.iter().zip(&mut sums) {
-                // SAFETY: `codes` has 32 bytes and the block is aligned.
-                let codes = unsafe { _mm256_load_si256(codes.as_ptr().cast()) };
-                let low = _mm256_and_si256(codes, nibble);
-                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
-                *sum = _mm256_adds_epu8(*sum, _mm256_shuffle_epi8(even, low));
-                *sum = _mm256_adds_epu8(*sum, _mm256_shuffle_epi8(odd, high));
-            }
-        }
-        sums.map(Avx2)
-    }
+    list: NibbleCodes,
 }

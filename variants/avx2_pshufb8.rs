@@ -16,22 +16,20 @@
 //! measured. Where most codes pass it loses: equal codes take 1.1 to 1.2 times as long as with `scalar`, whose distance
 //! table included; without, 1.9 times at 2,000 codes, 1.3 at 16,000, 1.1 at 100,000.
 
-use crate::{register, registry::Fidelity};
+use crate::{
+    register,
+    registry::Fidelity,
+    scan::row_major::{self, SevenBitRows},
+    simd::Avx2,
+};
 
 register! {
     name: "avx2-pshufb8",
     summary: "row-major codes: 7-bit filter by eight pshufb over half of the sub-quantizers; candidates scored in f32",
-    arch: "x86_64",
-    requires: [Avx2, Bmi1, Popcnt],
+    level: Avx2,
     fidelity: Fidelity::Exact,
     rank: 40,
-    prepare: kernel::prepare,
-    probe: kernel::probe,
-}
-
-#[cfg(target_arch = "x86_64")]
-mod kernel {
-    use crate::{byte_vector::Avx2, row_major::row_major_kernel};
-
-    row_major_kernel!(Avx2, "avx2,bmi1,popcnt");
+    unsupported: row_major::unsupported,
+    list: SevenBitRows,
+    probe: row_major::probe::<Avx2, 128>,
 }

@@ -7,18 +7,15 @@
 //! candidates. It loses on lists below about 55,000 codes, where its order has little to skip and its set-up shows; there
 //! `avx512-6bit` and `avx512-vpermb` are faster.
 
-use crate::{ordered::ordered_kernel, register, registry::Fidelity};
+use crate::{register, registry::Fidelity, scan::ordered::ByteCodes};
 
 register! {
     name: "avx512-ordered",
     summary: "similar codes together; blocks that cannot win are skipped",
-    arch: "x86_64",
-    requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
+    level: Avx512,
     fidelity: Fidelity::Exact,
     rank: 90,
     rank_below: (55_000, 45),
     reads_less: true,
-    prepare: kernel::prepare,
+    list: ByteCodes,
 }
-
-ordered_kernel!("x86_64", ByteCodes, Avx512, "avx512f,avx512bw,avx512vbmi,bmi1,popcnt");

@@ -18,99 +18,14 @@
 //! table, the first threshold and a few hundred candidates take most of the time. From about 55,000 codes on it loses to
 //! those that skip codes.
 
-use crate::{register, registry::Fidelity};
+use crate::{register, registry::Fidelity, scan::grouped::SixBitGroups};
 
 register! {
     name: "avx512-vpermb",
     summary: "6-bit filter by vpermb over blocked, renumbered codes; candidates scored in f32",
-    arch: "x86_64",
-    requires: [Avx512f, Avx512bw, Avx512vbmi, Bmi1, Popcnt],
+    level: Avx512,
     fidelity: Fidelity::Exact,
     rank: 75,
     rank_below: (55_000, 85),
-    prepare: kernel::prepare,
-}
-
-#[cfg(target_arch = "x86_64")]
-mod kernel {
-    use std::{arch::x86_64::*, mem::MaybeUninit, ptr};
-
-    use crate::{
-        NUM_SUB_VECTORS,
-        blocks::Block,
-        by_blocks::grouped_kernel,
-        byte_vector::Avx512,
-        filter::{LaneSums, Near},
-        grouping::GROUPS,
-        lut::FilterLut,
-    };
-
-    grouped_kernel!(Avx512, "avx512f,avx512bw,avx512vbmi,bmi1,popcnt");
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn find_near(lut: &FilterLut<GROUPS>, blocks: &[Block], near: &mut Near) {
-        let tables = load_all(&lut.0);
-        for block in blocks {
-            // SAFETY: this function is compiled for the very features.
-            unsafe { near.push_sums([Avx512(sums(&load_all(&block.0), &tables))]) };
-        }
-    }
-
-    /// A block's codes stay in registers, and the LUTs, an operand in memory, in L1.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn find_all_near(blocks: &[Block], queries: &mut [(&FilterLut<GROUPS>, &mut Near)]) {
-        /// Blocks from the one that is read to the one that is asked for: with so much to compute between two blocks the hardware
-        /// sees no stream.
-        const AHEAD: usize = 5;
-        for block in blocks {
-            let codes = load_all(&block.0);
-            let rows_of = |ahead| ptr::from_ref(block).wrapping_add(ahead).cast::<[u8; 64]>();
-            let (next, ahead) = (rows_of(1), rows_of(AHEAD));
-            (0..NUM_SUB_VECTORS).for_each(|row| _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(row).cast()));
-            for (at, (lut, near)) in queries.iter_mut().enumerate() {
-                // From the second cache to the first, a row a query: all at once would be more than it can wait for.
-                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(at).cast());
-                // SAFETY: this function is compiled for the very features.
-                unsafe { near.push_sums([Avx512(sums(&codes, &load_all(&lut.0)))]) };
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn write_sums(lut: &FilterLut<GROUPS>, blocks: &[Block], out: &mut [MaybeUninit<LaneSums>]) {
-        let tables = load_all(&lut.0);
-        for (block, out) in blocks.iter().zip(out) {
-            // SAFETY: this function is compiled for the very features.
-            unsafe { LaneSums::write(out, [Avx512(sums(&load_all(&block.0), &tables))]) };
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn sums(codes: &[__m512i; NUM_SUB_VECTORS], tables: &[__m512i; NUM_SUB_VECTORS]) -> __m512i {
-        // Two sums, so that none waits for the other.
-        let mut sums = [_mm512_setzero_si512(); 2];
-        let pairs = codes.as_chunks::<2>().0.iter().zip(tables.as_chunks::<2>().0);
-        for (at, (codes, tables)) in pairs.enumerate() {
-            // Which does not overflow: see [`HALF`](crate::lut::HALF).
-            let pair = _mm512_add_epi8(
-                _mm512_permutexvar_epi8(codes[0], tables[0]),
-                _mm512_permutexvar_epi8(codes[1], tables[1]),
-            );
-            sums[at % 2] = _mm512_adds_epu8(sums[at % 2], pair);
-        }
-        _mm512_adds_epu8(sums[0], sums[1])
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn load_all(rows: &[[u8; 64]; NUM_SUB_VECTORS]) -> [__m512i; NUM_SUB_VECTORS] {
-        let mut all = [_mm512_setzero_si512(); NUM_SUB_VECTORS];
-        all.iter_mut().zip(rows).for_each(|(vector, row)| *vector = load(row));
-        all
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-    fn load(bytes: &[u8; 64]) -> __m512i {
-        // SAFETY: the array has the 64 bytes.
-        unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-    }
+    list: SixBitGroups,
 }

@@ -7,18 +7,15 @@
 //! (with super-blocks of 4,096, which took 5.2 at 200,000); `scalar` 56, `neon-tbl` 5.7 and 5.1. It reads less besides, which
 //! only a timing on real hardware can weigh. In shorter lists it loses to that one.
 
-use crate::{ordered::ordered_kernel, register, registry::Fidelity};
+use crate::{register, registry::Fidelity, scan::ordered::NibbleCodes};
 
 register! {
     name: "neon-ordered",
     summary: "similar codes together in nibbles; blocks that cannot win are skipped",
-    arch: "aarch64",
-    requires: [Neon],
+    level: Neon,
     fidelity: Fidelity::Exact,
     rank: 65,
     rank_below: (200_000, 55),
     reads_less: true,
-    prepare: kernel::prepare,
+    list: NibbleCodes,
 }
-
-ordered_kernel!("aarch64", NibbleCodes, Neon, "neon");

@@ -8,22 +8,20 @@
 //! million codes, 13.0 at 200,000 (eleven queries); `pair-lut` 15.2 and 22.0, `scalar` 55. 64 codes are 64 look-ups on four
 //! registers, which on some cores take three cycles each: its time was not measured.
 
-use crate::{register, registry::Fidelity};
+use crate::{
+    register,
+    registry::Fidelity,
+    scan::row_major::{self, SevenBitRows},
+    simd::Neon,
+};
 
 register! {
     name: "neon-tbl2",
     summary: "row-major codes: 7-bit filter by tbl and tbx over half of the sub-quantizers; candidates scored in f32",
-    arch: "aarch64",
-    requires: [Neon],
+    level: Neon,
     fidelity: Fidelity::Exact,
     rank: 40,
-    prepare: kernel::prepare,
-    probe: kernel::probe,
-}
-
-#[cfg(target_arch = "aarch64")]
-mod kernel {
-    use crate::{byte_vector::Neon, row_major::row_major_kernel};
-
-    row_major_kernel!(Neon, "neon");
+    unsupported: row_major::unsupported,
+    list: SevenBitRows,
+    probe: row_major::probe::<Neon, 128>,
 }

@@ -16,30 +16,43 @@
 //! cache holds half of a table.
 
 use crate::{
-    Codebook, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap,
-    blocks::BLOCK,
-    candidates::{Candidates, MAX_CANDIDATES},
-    leading::Leading,
-    lut::{FilterLut, FilterTable, LIMIT},
+    Codebook, Error, Query,
+    bounds::{
+        early_exit::Informative,
+        lut::{GroupMinima, LIMIT},
+    },
+    collector::Collector,
+    layout::LINE,
     register,
     registry::{Fidelity, Scan},
-    row_major::{Row, RowMajorCodes, score},
-    table::distance,
+    scan::{
+        candidates::{Candidates, MAX_CANDIDATES},
+        row_major::{self, RowMajorCodes},
+        score,
+    },
+    table::Table,
 };
 
 register! {
     name: "pair-lut",
     summary: "row-major codes, portable: a look-up for two sub-quantizers at once, candidates scored in f32",
-    requires: [],
     fidelity: Fidelity::Exact,
     rank: 30,
+    unsupported: row_major::unsupported,
     prepare: prepare,
     probe: probe,
 }
 
+/// Sub-quantizers.
+const M: usize = 16;
+/// Centroids of each.
+const K: usize = 256;
+/// A row-major code.
+type Row = [u8; M];
+
 /// Codes in a list below which a filter costs more to set up than it saves.
 const SHORT: usize = 2048;
-/// Stretches that are scored without a filter once one has let most codes pass: data that defeats it (uniform codes, or the
+/// Steps that are scored without a filter once one has let most codes pass: data that defeats it (uniform codes, or the
 /// nearest ones last) then costs little more than scoring everything.
 const UNFILTERED: usize = 16;
 /// Codes in a list from which on tables of pairs pay.
@@ -47,49 +60,52 @@ const LONG: usize = 1 << 16;
 /// Codes that are filtered without them first, so that the threshold falls little afterwards.
 const BEFORE_PAIRS: usize = 1 << 12;
 /// Sub-quantizers that are summed in f32, where there are no tables of pairs.
-const LEADING: usize = 5;
+const FIRST: usize = 5;
 /// Pairs that are looked up for every code.
 const FIRST_PAIRS: usize = 2;
 /// Pairs that are looked up for what those let pass.
 const PAIRS: usize = 4;
 
-fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-    Ok(Box::new(RowMajorCodes::new(codebook, codes, probe)))
+fn prepare(codebook: &Codebook, rows: &[u8], _: usize) -> Result<Box<dyn Scan>, Error> {
+    Ok(Box::new(RowMajorCodes::new(codebook, rows, probe)))
 }
 
-fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
-    let rows = codes.as_chunks::<NUM_SUB_VECTORS>().0;
+fn probe(query: &mut Query, rows: &[u8], out: &mut Collector<'_>) {
+    let table = &query.original().table;
+    let rows: &[Row] = rows.as_chunks().0;
     if rows.len() < SHORT {
-        return score(table, rows, 0, top);
+        return score::offer_rows(table, M, rows.as_flattened(), 0, out);
     }
-    let leading = Leading::new(table);
-    let entries = leading.sub_quantizers.map(|m| (&table[m], m));
+    let informative = Informative::<FIRST>::new(table);
+    let first: &[usize; FIRST] = informative.sub_quantizers().first_chunk().expect("five of 16");
+    let entries = first.map(|m| (&table.rows()[m], m));
     let mut pairs = None;
     let for_pairs = if rows.len() < LONG { rows.len() } else { BEFORE_PAIRS };
     let mut found = Candidates::new();
     let (mut at, mut unfiltered) = (0, 0);
     while at < rows.len() {
-        // A block to find a threshold, then longer and longer stretches.
-        let stretch = &rows[at..rows.len().min(at + at.clamp(BLOCK, MAX_CANDIDATES))];
-        let threshold = top.threshold();
+        // A block to find a threshold, then longer and longer steps.
+        let step = &rows[at..rows.len().min(at + at.clamp(LINE, MAX_CANDIDATES))];
+        let threshold = out.threshold();
         if threshold == f32::INFINITY || unfiltered > 0 {
-            score(table, stretch, at as u32, top);
+            score::offer_rows(table, M, step.as_flattened(), at as u32, out);
             unfiltered = usize::saturating_sub(unfiltered, 1);
         } else {
             found.clear();
             if at >= for_pairs {
-                pairs.get_or_insert_with(|| PairTables::new(table, threshold)).select(threshold, stretch, &mut found);
+                pairs.get_or_insert_with(|| PairTables::new(table, threshold)).select(threshold, step, &mut found);
             } else {
-                select_by_leading(leading.limit(threshold), entries, stretch, &mut found);
+                select_by_informative(informative.limit(threshold), entries, step, &mut found);
             }
             for &place in found.places() {
-                top.push(at as u32 + place, distance(&stretch[place as usize], table));
+                let [distance] = score::of_rows(table, M, step.as_flattened(), [place as usize]);
+                out.push(at as u32 + place, distance);
             }
-            if found.places().len() > stretch.len() / 2 {
+            if found.places().len() > step.len() / 2 {
                 unfiltered = UNFILTERED;
             }
         }
-        at += stretch.len();
+        at += step.len();
     }
 }
 
@@ -97,14 +113,9 @@ fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
 
 #[inline(never)]
 #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "a sum of infinities of both signs tells nothing")]
-fn select_by_leading(
-    limit: f32,
-    entries: [(&[f32; NUM_CENTROIDS], usize); LEADING],
-    rows: &[Row],
-    candidates: &mut Candidates,
-) {
+fn select_by_informative(limit: f32, entries: [(&[f32; K], usize); FIRST], rows: &[Row], candidates: &mut Candidates) {
     candidates.select(rows.iter().map(|row| {
-        let bound = entries.iter().fold(0.0, |sum, &(entries, m)| sum + entries[usize::from(row[m % NUM_SUB_VECTORS])]);
+        let bound = entries.iter().fold(0.0, |sum, &(entries, m)| sum + entries[usize::from(row[m % M])]);
         !(bound > limit)
     }));
 }
@@ -122,7 +133,7 @@ fn retain_by_pairs(limit: u32, tables: [(&PairTable, usize); PAIRS], rows: &[Row
 #[inline(always)]
 fn sum_of_pairs<const P: usize>(tables: [(&PairTable, usize); P], row: &Row) -> u32 {
     tables.iter().fold(0, |sum, &(table, m)| {
-        let m = m.min(NUM_SUB_VECTORS - 2);
+        let m = m.min(M - 2);
         // Copied as an array, which is one load; `[row[m], row[m + 1]]` is two.
         let codes = u16::from_le_bytes(row[m..m + 2].try_into().expect("two codes"));
         sum + u32::from(table[usize::from(codes)])
@@ -130,11 +141,11 @@ fn sum_of_pairs<const P: usize>(tables: [(&PairTable, usize); P], row: &Row) -> 
 }
 
 /// By two codes, the first one in the low byte.
-type PairTable = [u8; NUM_CENTROIDS * NUM_CENTROIDS];
+type PairTable = [u8; K * K];
 
 /// The bounds of one query for two neighbouring codes at once.
 struct PairTables {
-    bounds: FilterTable<NUM_CENTROIDS>,
+    bounds: GroupMinima<K>,
     quantized_for: f32,
     /// The first sub-quantizer of each pair.
     pairs: [usize; PAIRS],
@@ -142,25 +153,25 @@ struct PairTables {
 }
 
 impl PairTables {
-    fn new(table: &DistanceTable, threshold: f32) -> Self {
-        let bounds = FilterTable::new(table);
+    fn new(table: &Table, threshold: f32) -> Self {
+        let bounds = GroupMinima::new(table, M);
         let mut this = PairTables {
             quantized_for: threshold,
-            pairs: telling_pairs(&bounds.spreads()),
+            pairs: informative_pairs(&bounds.spreads()),
             bounds,
-            tables: vec![[0; NUM_CENTROIDS * NUM_CENTROIDS]; PAIRS].into_boxed_slice(),
+            tables: vec![[0; K * K]; PAIRS].into_boxed_slice(),
         };
         this.quantize(threshold);
         this
     }
 
     fn quantize(&mut self, threshold: f32) {
-        let mut lut = FilterLut([[0; NUM_CENTROIDS]; NUM_SUB_VECTORS]);
-        self.bounds.quantize(threshold, &mut lut);
+        let mut lut = [[0; K]; M];
+        self.bounds.quantize(u8::MAX, threshold, &mut lut);
         self.quantized_for = threshold;
         for (table, first) in self.tables.iter_mut().zip(self.pairs) {
-            let (low, high) = (&lut.0[first], &lut.0[first + 1]);
-            for (sums, &high) in table.as_chunks_mut::<NUM_CENTROIDS>().0.iter_mut().zip(high) {
+            let (low, high) = (&lut[first], &lut[first + 1]);
+            for (sums, &high) in table.as_chunks_mut::<K>().0.iter_mut().zip(high) {
                 for (sum, low) in sums.iter_mut().zip(low) {
                     *sum = low.saturating_add(high);
                 }
@@ -183,10 +194,10 @@ impl PairTables {
     }
 }
 
-/// The disjoint pairs of neighbouring sub-quantizers that tell most, by the first of each, the best one first.
-fn telling_pairs(spreads: &[f32; NUM_SUB_VECTORS]) -> [usize; PAIRS] {
+/// The disjoint most informative pairs of neighbouring sub-quantizers, by the first of each, the best one first.
+fn informative_pairs(spreads: &[f32]) -> [usize; PAIRS] {
     let spread = |first: usize| spreads[first] + spreads[first + 1];
-    let mut order: [usize; NUM_SUB_VECTORS - 1] = std::array::from_fn(|first| first);
+    let mut order: [usize; M - 1] = std::array::from_fn(|first| first);
     order.sort_unstable_by(|&a, &b| spread(b).total_cmp(&spread(a)));
     let mut pairs = [usize::MAX / 2; PAIRS];
     let mut disjoint = 0;

@@ -4,15 +4,15 @@
 //! an entry (the code, then the table) make it load-bound: 32 loads a vector at two or three a cycle.
 
 use crate::{
-    Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, TopKHeap, register,
+    Codebook, Error, Query,
+    collector::Collector,
+    register,
     registry::{Fidelity, Scan},
-    table,
 };
 
 register! {
     name: "scalar",
     summary: "row-major codes, f32 table, heap: the baseline",
-    requires: [],
     fidelity: Fidelity::Exact,
     rank: 10,
     prepare: prepare,
@@ -21,33 +21,53 @@ register! {
 
 #[derive(Clone)]
 struct Scalar {
-    centroids: Vec<f32>,
-    codes: Vec<u8>,
+    rows: Vec<u8>,
 }
 
-fn prepare(codebook: &Codebook, codes: &[u8]) -> Result<Box<dyn Scan>, Error> {
-    let centroids = (0..NUM_SUB_VECTORS).flat_map(|m| codebook.centroids(m)).flatten().copied().collect();
-    Ok(Box::new(Scalar { centroids, codes: codes.to_vec() }))
+fn prepare(_: &Codebook, rows: &[u8], _: usize) -> Result<Box<dyn Scan>, Error> {
+    Ok(Box::new(Scalar { rows: rows.to_vec() }))
 }
 
 impl Scan for Scalar {
-    fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-        probe(&table::from_centroids(query, &self.centroids), &self.codes, top);
+    fn scan(&self, query: &mut Query, out: &mut Collector<'_>) {
+        probe(query, &self.rows, out);
+    }
+
+    fn score(&self, query: &mut Query, places: &[u32], out: &mut Collector<'_>) {
+        let geometry = query.geometry();
+        for &place in places {
+            let row = &self.rows[place as usize * geometry.m()..][..geometry.m()];
+            out.push(place, distance(row, query.table(), geometry.num_centroids()));
+        }
+    }
+
+    fn to_rows(&self) -> Vec<u8> {
+        self.rows.clone()
     }
 
     fn memory_bytes(&self) -> usize {
-        self.codes.len()
+        self.rows.len()
     }
 }
 
-fn probe(table: &DistanceTable, codes: &[u8], top: &mut TopKHeap) {
-    let (rows, _) = codes.as_chunks::<NUM_SUB_VECTORS>();
-    for (id, row) in rows.iter().enumerate() {
-        let mut distance = 0.0;
-        for m in 0..NUM_SUB_VECTORS {
-            let entries: &[f32; NUM_CENTROIDS] = &table[m];
-            distance += entries[usize::from(row[m])];
-        }
-        top.push(id as u32, distance);
+fn probe(query: &mut Query, rows: &[u8], out: &mut Collector<'_>) {
+    let geometry = query.geometry();
+    let (m, k, table) = (geometry.m(), geometry.num_centroids(), query.table());
+    // The same loop, of which the compiler knows the most common numbers.
+    match (m, k) {
+        (16, 256) => scan(16, 256, table, rows, out),
+        _ => scan(m, k, table, rows, out),
     }
+}
+
+#[inline(always)]
+fn scan(m: usize, k: usize, table: &[f32], rows: &[u8], out: &mut Collector<'_>) {
+    for (id, row) in rows.chunks_exact(m).enumerate() {
+        out.push(id as u32, distance(row, table, k));
+    }
+}
+
+#[inline(always)]
+fn distance(row: &[u8], table: &[f32], k: usize) -> f32 {
+    row.iter().zip(table.chunks_exact(k)).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)])
 }

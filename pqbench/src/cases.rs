@@ -1,55 +1,70 @@
 //! The inputs that variants are judged by: named, made from seeds, the same on every machine.
 
-use std::{
-    array::from_fn,
-    sync::{LazyLock, OnceLock},
-};
+use std::sync::{LazyLock, OnceLock};
 
-use pqscan::{Codebook, DIM, DistanceTable, Error, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TOP_K};
+use pqscan::{
+    Bits, Codebook, Codes, Error, Geometry, Metric,
+    kernels::{DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TOP_K},
+};
 use rand::{Rng, RngExt, SeedableRng, rngs::ChaCha8Rng};
 
-use super::reference;
+use super::{fixture::sift_geometry, reference};
 
 /// Nearest codes as `(id, distance)`, nearest first.
-pub type Neighbours = Vec<(u32, f32)>;
+pub type Neighbours = Vec<(u64, f32)>;
 
 /// One list of codes, what is asked of it, and the reference's answers.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// What is special about it.
     pub name: String,
-    /// Row-major `[n][16]`. A boxed slice has no spare capacity, so that a guard page can follow it directly.
+    pub(super) geometry: Geometry,
+    metric: Metric,
+    /// `[m][k][d]`.
+    centroids: Vec<f32>,
+    /// Row-major `[n][row_bytes]`. A boxed slice has no spare capacity, so that a guard page can follow it directly.
     pub(super) codes: Box<[u8]>,
     pub(super) questions: Questions,
     /// The numbers of neighbours to ask for.
     pub(super) ks: Vec<usize>,
     /// The ids of the truly nearest vectors for each query, where the codes stand for vectors.
-    pub(super) truth: Option<Vec<Vec<u32>>>,
+    pub(super) truth: Option<Vec<Vec<u64>>>,
     codebook: OnceLock<Codebook>,
-    tables: OnceLock<Vec<DistanceTable>>,
+    tables: OnceLock<Vec<Vec<f32>>>,
     expected: OnceLock<Vec<Neighbours>>,
 }
 
 /// What is asked of the codes.
 #[derive(Clone, Debug)]
 pub(super) enum Questions {
-    /// Queries `[q][128]` against centroids `[m][k][d]`.
-    Queries { centroids: Vec<f32>, queries: Vec<f32> },
-    /// Distance tables `[m][k]`, for variants that take one as it is. They reach what no finite query does.
-    Tables(Vec<DistanceTable>),
+    /// Queries `[q][dim]`.
+    Queries(Vec<f32>),
+    /// Distance tables `[m][k]`, taken as they are. They reach what no finite query does.
+    Tables(Vec<Vec<f32>>),
 }
 
 impl Case {
-    /// `queries` `[q][128]` over `codes` `[n][16]` of `centroids` `[m][k][d]`, for 1, 10 and 100 neighbours.
+    /// `queries` `[q][128]` over `codes` `[n][16]` of `centroids` `[m][k][d]` in the shape of SIFT, for 1, 10 and 100 neighbours.
     pub fn new(name: impl Into<String>, centroids: Vec<f32>, codes: Vec<u8>, queries: Vec<f32>) -> Case {
-        Self::asking(name, Questions::Queries { centroids, queries }, codes)
+        Self::shaped(name, sift_geometry(), Metric::L2, centroids, codes, queries)
     }
 
-    fn asking(name: impl Into<String>, questions: Questions, codes: Vec<u8>) -> Case {
+    /// The same in any shape.
+    pub fn shaped(
+        name: impl Into<String>,
+        geometry: Geometry,
+        metric: Metric,
+        centroids: Vec<f32>,
+        codes: Vec<u8>,
+        queries: Vec<f32>,
+    ) -> Case {
         Case {
             name: name.into(),
+            geometry,
+            metric,
+            centroids,
             codes: codes.into_boxed_slice(),
-            questions,
+            questions: Questions::Queries(queries),
             ks: vec![1, TOP_K, 100],
             truth: None,
             codebook: OnceLock::new(),
@@ -63,25 +78,36 @@ impl Case {
         Case { ks: ks.to_vec(), expected: OnceLock::new(), ..self }
     }
 
+    /// Its shape.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
     /// How many codes there are.
     pub fn num_vectors(&self) -> usize {
-        self.codes.len() / NUM_SUB_VECTORS
+        self.codes.len() / self.geometry.row_bytes()
+    }
+
+    /// The codes as the engine takes them.
+    pub(super) fn codes(&self) -> Codes<'_> {
+        Codes::row_major(&self.codes)
     }
 
     /// The codebook of the case's `centroids`, one for all variants: its groups take longer than most cases.
-    pub(super) fn codebook(&self, centroids: &[f32]) -> Result<&Codebook, Error> {
+    pub(super) fn codebook(&self) -> Result<&Codebook, Error> {
         let made = match self.codebook.get() {
             Some(codebook) => codebook.clone(),
-            None => Codebook::new(centroids)?,
+            None => Codebook::new(self.geometry, self.metric, &self.centroids)?,
         };
         Ok(self.codebook.get_or_init(|| made))
     }
 
     /// The distance tables of all that is asked, by the reference.
-    pub(super) fn tables(&self) -> &[DistanceTable] {
+    pub(super) fn tables(&self) -> &[Vec<f32>] {
         self.tables.get_or_init(|| match &self.questions {
-            Questions::Queries { centroids, queries } => {
-                queries.chunks_exact(DIM).map(|query| as_table(&reference::distance_table(query, centroids))).collect()
+            Questions::Queries(queries) => {
+                let table = |query| reference::distance_table(self.geometry, self.metric, query, &self.centroids);
+                queries.chunks_exact(self.geometry.dim()).map(table).collect()
             }
             Questions::Tables(tables) => tables.clone(),
         })
@@ -91,21 +117,16 @@ impl Case {
     pub(super) fn expected(&self) -> &[Neighbours] {
         self.expected.get_or_init(|| {
             let k = self.ks.iter().copied().max().unwrap_or_default();
-            self.tables().iter().map(|table| reference::top_k(table.as_flattened(), &self.codes, k)).collect()
+            self.tables().iter().map(|table| reference::top_k(self.geometry, table, &self.codes, k)).collect()
         })
     }
 }
 
-fn as_table(entries: &[f32]) -> DistanceTable {
-    let mut table = [[0.0; NUM_CENTROIDS]; NUM_SUB_VECTORS];
-    table.as_flattened_mut().copy_from_slice(entries);
-    table
-}
-
 /// All cases, made once.
 pub fn cases() -> &'static [Case] {
-    static CASES: LazyLock<Vec<Case>> =
-        LazyLock::new(|| [tails(), batches(), ties(), orders(), extremes(), tables(), vec![realistic()]].concat());
+    static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
+        [tails(), batches(), ties(), orders(), extremes(), tables(), vec![realistic()], shapes()].concat()
+    });
     &CASES
 }
 
@@ -189,7 +210,7 @@ fn orders() -> Vec<Case> {
         let rng = &mut rng(n + 30);
         let (centroids, query) = (plain_centroids(rng), plain_queries(rng, 1));
         let codes = clustered_codes(rng, n);
-        let near_to_far: Vec<u8> = reference::search(&query, &centroids, &codes, n)
+        let near_to_far: Vec<u8> = reference::search(sift_geometry(), Metric::L2, &query, &centroids, &codes, n)
             .iter()
             .flat_map(|&(id, _)| &codes[id as usize * NUM_SUB_VECTORS..][..NUM_SUB_VECTORS])
             .copied()
@@ -261,7 +282,7 @@ fn extremes() -> Vec<Case> {
 /// Tables that come from no query: negative entries as an inner product has, infinite ones, the whole range of f32.
 fn tables() -> Vec<Case> {
     type Entry = fn(&mut ChaCha8Rng, usize, usize) -> f32;
-    let kinds: [(&str, Entry); 14] = [
+    let kinds: [(&str, Entry); 16] = [
         ("uniform", |rng, _, _| rng.random_range(0.0..1.0)),
         ("negative", |rng, _, _| rng.random_range(-1000.0..-1.0)),
         ("of both signs", |rng, _, _| rng.random_range(-1.0..1.0)),
@@ -275,8 +296,21 @@ fn tables() -> Vec<Case> {
         ("infinite", |_, _, _| f32::INFINITY),
         ("-inf here and there", |rng, _, _| if rng.random_bool(0.05) { f32::NEG_INFINITY } else { rng.random() }),
         ("-inf once", |rng, m, k| if (m, k) == (7, 7) { f32::NEG_INFINITY } else { rng.random_range(-1.0..1.0) }),
+        ("infinite of both signs, so that some distances are no numbers", |rng, _, k| match k % 8 {
+            0 => f32::INFINITY,
+            1 if rng.random_bool(0.2) => f32::NEG_INFINITY,
+            _ => rng.random_range(-1.0..1.0),
+        }),
+        ("infinite of both signs, so that most distances are no numbers", |_, m, _| match m {
+            3 => f32::INFINITY,
+            4 => f32::NEG_INFINITY,
+            _ => 1.0,
+        }),
         ("whole numbers", |rng, _, k| (k % 4) as f32 + rng.random_range(0..2) as f32),
     ];
+    // No entry follows from the centroids, but the numbers that some variants give to them do: one codebook for all.
+    let centroids = plain_centroids(&mut rng(61));
+    let codebook = OnceLock::from(Codebook::new(sift_geometry(), Metric::L2, &centroids).expect("finite centroids"));
     let mut cases = Vec::new();
     for (kind, entry) in kinds {
         // Some as long as it takes for what a kernel makes only for long lists.
@@ -284,10 +318,14 @@ fn tables() -> Vec<Case> {
             ["uniform", "of both signs", "infinite here and there", "-inf once"].contains(&kind).then_some(70_001);
         for n in [1, 17, 64, 65, 1000, 2500].into_iter().chain(long) {
             let rng = &mut rng(n + 60);
-            let mut table = || from_fn(|m| from_fn(|k| entry(rng, m, k)));
+            let mut table = || {
+                let places = (0..NUM_SUB_VECTORS).flat_map(|m| (0..NUM_CENTROIDS).map(move |k| (m, k)));
+                places.map(|(m, k)| entry(rng, m, k)).collect()
+            };
             let tables = vec![table(), table()];
             let codes = codes(rng, n, 256);
-            cases.push(Case::asking(format!("{n} codes, tables {kind}"), Questions::Tables(tables), codes));
+            let case = Case::new(format!("{n} codes, tables {kind}"), centroids.clone(), codes, Vec::new());
+            cases.push(Case { questions: Questions::Tables(tables), codebook: codebook.clone(), ..case });
         }
     }
     cases
@@ -319,9 +357,70 @@ fn realistic() -> Case {
     Case { truth: Some(truth), ..case.with_ks(&[TOP_K]) }
 }
 
+/// Other numbers of sub-quantizers, of dimensions in each and of bits, and the other metrics: clustered codes of several lengths.
+fn shapes() -> Vec<Case> {
+    const SHAPES: [(usize, usize); 22] = [
+        (1, 1),
+        (2, 1),
+        (4, 2),
+        (6, 3),
+        (5, 5),
+        (12, 3),
+        (28, 7),
+        (16, 8),
+        (75, 15),
+        (16, 16),
+        (17, 17),
+        (96, 12),
+        (100, 20),
+        (384, 24),
+        (100, 25),
+        (128, 32),
+        (384, 48),
+        (100, 50),
+        (64, 64),
+        (384, 96),
+        (128, 128),
+        (256, 256),
+    ];
+    let mut cases = Vec::new();
+    for (at, (dim, m)) in SHAPES.into_iter().enumerate() {
+        for (bits, metric) in [Bits::Four, Bits::Eight].into_iter().zip([at, at + 1]) {
+            let geometry = Geometry::new(dim, m, bits).expect("a quantizer");
+            let metric = Metric::ALL[metric % Metric::ALL.len()];
+            let rng = &mut rng(90 + 2 * at + bits.count() / 8);
+            let centroids: Vec<f32> = (0..geometry.codebook_len()).map(|_| rng.random_range(-1.0..1.0)).collect();
+            let codebook = OnceLock::from(Codebook::new(geometry, metric, &centroids).expect("finite centroids"));
+            for n in [0, 1, 15, 64, 65, 1000, 5003] {
+                let code = |rng: &mut ChaCha8Rng| rng.random_range(0..geometry.num_centroids()) as u8;
+                let centres: Vec<u8> = (0..3 * m).map(|_| code(rng)).collect();
+                let mut rows = Vec::with_capacity(n * m);
+                for _ in 0..n {
+                    let centre = rng.random_range(0..3) * m;
+                    rows.extend(centres[centre..][..m].iter().map(|&own| if rng.random() { own } else { code(rng) }));
+                }
+                let codes = match bits {
+                    Bits::Eight => rows,
+                    // Nobody promised what is in the last half byte.
+                    Bits::Four => rows
+                        .chunks(m)
+                        .flat_map(|row| row.chunks(2))
+                        .map(|pair| pair[0] | pair.get(1).copied().unwrap_or(rng.random_range(0..16)) << 4)
+                        .collect(),
+                };
+                let queries = (0..3 * dim).map(|_| rng.random_range(-1.0..1.0)).collect();
+                let name = format!("{n} codes, {geometry}, {metric}");
+                let case = Case::shaped(name, geometry, metric, centroids.clone(), codes, queries);
+                cases.push(Case { codebook: codebook.clone(), ..case.with_ks(&[1, TOP_K, 100]) });
+            }
+        }
+    }
+    cases
+}
+
 /// The code of `vector`: in each sub-quantizer the nearest centroid.
 fn encoded(centroids: &[f32], vector: &[f32]) -> Vec<u8> {
-    let table = reference::distance_table(vector, centroids);
+    let table = reference::distance_table(sift_geometry(), Metric::L2, vector, centroids);
     let nearest = |row: &[f32]| (0..row.len()).min_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or_default() as u8;
     table.chunks(NUM_CENTROIDS).map(nearest).collect()
 }
@@ -332,9 +431,9 @@ fn decoded<'a>(centroids: &'a [f32], row: &'a [u8]) -> impl Iterator<Item = f32>
     row.iter().enumerate().flat_map(centroid).copied()
 }
 
-fn nearest_vectors(query: &[f32], base: &[f32]) -> Vec<u32> {
+fn nearest_vectors(query: &[f32], base: &[f32]) -> Vec<u64> {
     let distance = |vector: &[f32]| vector.iter().zip(query).map(|(v, q)| (v - q) * (v - q)).sum::<f32>();
-    let mut all: Vec<(f32, u32)> = base.chunks(DIM).map(distance).zip(0..).collect();
+    let mut all: Vec<(f32, u64)> = base.chunks(DIM).map(distance).zip(0..).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     all.iter().take(TOP_K).map(|&(_, id)| id).collect()
 }

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
-use pqscan::NUM_SUB_VECTORS;
+use pqscan::{Bits, Geometry, Metric};
 
 use super::{
     fixture::{Fixture, Source, check_output},
-    progress,
-    train::{centroids, encode, train},
+    progress, reference,
+    train::{encode, train},
     truth::{Neighbors, Truth},
-    vectors::{VectorFile, read_ivecs},
+    vectors::{VectorFile, common_dim, read_ivecs},
 };
 
 const ITERATIONS: usize = 25;
@@ -21,12 +21,12 @@ const TRUTH_K: usize = 100;
 /// Vectors of the base that are in memory at a time.
 const PIECE: usize = 8_192;
 
-/// What to make a data folder from. Vector files are `.fvecs`, `.bvecs` or `.u8`, of 128 dimensions.
+/// What to make a data folder from. Vector files are `.fvecs`, `.bvecs` or `.u8`, all of the same dimensions.
 #[derive(Clone, Debug)]
 pub struct PrepareOptions {
     /// The vectors to encode.
     pub base: PathBuf,
-    /// The vectors to train the codebook on, at least 256.
+    /// The vectors to train the codebook on, at least as many as centroids.
     pub learn: PathBuf,
     pub query: PathBuf,
     /// The nearest base vectors of each query (`.ivecs`); without it they are found, which takes longer.
@@ -35,6 +35,12 @@ pub struct PrepareOptions {
     pub output: PathBuf,
     /// Its name in reports.
     pub name: String,
+    /// Parts that a vector is cut into.
+    pub num_sub_vectors: usize,
+    /// Bits of a part's code.
+    pub bits: Bits,
+    /// What is nearest. For the cosine all vectors are scaled to length 1 first.
+    pub metric: Metric,
 }
 
 /// Makes the data folder. Nothing is written before all is done.
@@ -43,45 +49,90 @@ pub struct PrepareOptions {
 /// A file is missing or malformed, the files don't fit together, or the output can't be written.
 pub fn prepare(options: &PrepareOptions, progress: &ProgressBar) -> Result<()> {
     check_output(&options.output)?;
-    let mut base = VectorFile::open(&options.base)?;
+    let metric = options.metric;
+    let dim = common_dim(&[&options.base, &options.learn, &options.query])?;
+    let geometry = Geometry::new(dim, options.num_sub_vectors, options.bits)?;
+    let mut base = Vectors::open(&options.base, dim, metric)?;
     ensure!(u32::try_from(base.count()).is_ok(), "{}: has more vectors than ids can count", options.base.display());
-    let queries = VectorFile::open(&options.query)?.read_all()?;
+    let queries = Vectors::open(&options.query, dim, metric)?.read_all()?;
     let given = options
         .groundtruth
         .as_ref()
-        .map(|path| read_truth(path, base.count(), queries.len()).with_context(|| path.display().to_string()));
+        .map(|path| read_truth(path, base.count(), queries.len() / dim).with_context(|| path.display().to_string()));
     let given = given.transpose()?;
     let codebook = {
-        let learn = VectorFile::open(&options.learn)?.read_all()?;
-        train(&learn, ITERATIONS, SEED, progress).with_context(|| options.learn.display().to_string())?
+        let learn = Vectors::open(&options.learn, dim, metric)?.read_all()?;
+        train(geometry, &learn, ITERATIONS, SEED, progress).with_context(|| options.learn.display().to_string())?
     };
 
     let step = if given.is_some() { "encoding the base" } else { "encoding, finding neighbours" };
     progress::begin(progress, step, base.count());
-    let mut codes = Vec::with_capacity(base.count() * NUM_SUB_VECTORS);
-    let mut neighbors = Neighbors::new(&queries, TRUTH_K);
+    let mut codes = Vec::with_capacity(base.count() * geometry.row_bytes());
+    let mut neighbors = Neighbors::new(&queries, dim, metric, TRUTH_K);
     loop {
         let piece = base.read(PIECE)?;
         if piece.is_empty() {
             break;
         }
-        codes.extend(encode(&codebook, &piece));
+        codes.extend(encode(&codebook, &piece)?);
         if given.is_none() {
             neighbors.visit(&piece);
         }
-        progress.inc(piece.len() as u64);
+        progress.inc((piece.len() / dim) as u64);
     }
     progress.finish_and_clear();
     let truth = given.unwrap_or_else(|| neighbors.into_truth());
     let fixture = Fixture {
         name: options.name.clone(),
         source: Source::Folder,
+        geometry,
+        metric,
         codes,
-        centroids: centroids(&codebook),
+        centroids: codebook.centroids().to_vec(),
         queries,
         truth: Some(truth),
     };
     fixture.write(&options.output)
+}
+
+/// A file of vectors as the metric compares them.
+struct Vectors<'a> {
+    path: &'a Path,
+    file: VectorFile,
+    dim: usize,
+    metric: Metric,
+}
+
+impl Vectors<'_> {
+    fn open(path: &Path, dim: usize, metric: Metric) -> Result<Vectors<'_>> {
+        Ok(Vectors { path, file: VectorFile::open(path, dim)?, dim, metric })
+    }
+
+    fn count(&self) -> usize {
+        self.file.count()
+    }
+
+    fn read_all(&mut self) -> Result<Vec<f32>> {
+        self.read(self.count())
+    }
+
+    /// The next vectors `[n][dim]`, at most `most`; none at the end. For the cosine they have length 1.
+    fn read(&mut self, most: usize) -> Result<Vec<f32>> {
+        let first = self.file.position();
+        let mut vectors = self.file.read(most)?;
+        if self.metric == Metric::Cosine {
+            for (at, vector) in vectors.chunks_exact_mut(self.dim).enumerate() {
+                ensure!(
+                    vector.iter().any(|&value| value != 0.0),
+                    "{}: vector {} is all zeros, so it has no cosine with anything; leave it out",
+                    self.path.display(),
+                    first + at
+                );
+                vector.copy_from_slice(&reference::of_length_1(vector));
+            }
+        }
+        Ok(vectors)
+    }
 }
 
 fn read_truth(path: &Path, num_base: usize, num_queries: usize) -> Result<Truth> {

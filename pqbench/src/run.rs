@@ -80,8 +80,40 @@ pub struct FixtureInfo {
     pub source: String,
     pub num_base: usize,
     pub num_queries: usize,
+    /// Dimensions of a vector. A run of before there were other shapes says nothing of the shape.
+    #[serde(default = "of_sift::dim")]
+    pub dim: usize,
+    #[serde(default = "of_sift::num_sub_vectors")]
+    pub num_sub_vectors: usize,
+    /// Bits of a code.
+    #[serde(default = "of_sift::bits")]
+    pub bits: usize,
+    /// `l2`, `ip` or `cosine`.
+    #[serde(default = "of_sift::metric")]
+    pub metric: String,
     /// SHA-256 over the codes, the codebook and the queries that were used.
     pub checksum: String,
+}
+
+/// The one shape that there was.
+mod of_sift {
+    use pqscan::{Metric, kernels};
+
+    pub fn dim() -> usize {
+        kernels::DIM
+    }
+
+    pub fn num_sub_vectors() -> usize {
+        kernels::NUM_SUB_VECTORS
+    }
+
+    pub fn bits() -> usize {
+        8
+    }
+
+    pub fn metric() -> String {
+        Metric::L2.name().to_owned()
+    }
 }
 
 /// How it was measured.

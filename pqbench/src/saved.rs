@@ -115,6 +115,18 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_before_there_were_shapes_is_one_of_sift() {
+        let mut json = serde_json::to_value(sample::run()).unwrap();
+        let fixture = json["fixture"].as_object_mut().unwrap();
+        for field in ["dim", "num_sub_vectors", "bits", "metric"] {
+            fixture.remove(field).unwrap();
+        }
+        let checksum = checksum(&json);
+        json[CHECKSUM] = checksum.into();
+        assert_eq!(parse(&json.to_string()).unwrap().fixture, sample::run().fixture);
+    }
+
+    #[test]
     fn a_saved_run_comes_back_and_a_damaged_one_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");

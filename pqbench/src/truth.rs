@@ -1,14 +1,14 @@
 //! The true neighbours that recall is measured against.
 
 use anyhow::{Result, bail, ensure};
-use pqscan::{DIM, TOP_K, TopKHeap};
+use pqscan::{Metric, TopK, kernels::TOP_K};
 
 use super::threads::{in_parallel, num_threads};
 
 /// Vectors of the base that stay in a cache while a thread compares its queries with them.
 const CHUNK: usize = 256;
 
-/// The nearest raw vectors of each query by exact L2, equal distances by the lower id.
+/// The nearest raw vectors of each query by the exact metric, equal distances by the lower id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truth {
     /// `[num_queries][k]`, nearest first.
@@ -47,33 +47,40 @@ impl Truth {
     }
 }
 
-/// The nearest raw vectors of some queries by exact L2, over a base that comes in pieces; equal distances by the lower id.
+/// The nearest raw vectors of some queries by the exact metric, over a base that comes in pieces; equal distances by the lower
+/// id. For the cosine, queries and base are of length 1.
 ///
-/// Distances are f32: exact for vectors of integers up to 255, whose distances stay below 2²⁴.
+/// Distances are f32: exact for vectors of integers up to 255, whose distances stay below 2²⁴ in up to 256 dimensions.
 pub struct Neighbors<'a> {
-    queries: &'a [[f32; DIM]],
-    heaps: Vec<TopKHeap>,
+    queries: &'a [f32],
+    dim: usize,
+    metric: Metric,
+    tops: Vec<TopK>,
     visited: usize,
 }
 
 impl<'a> Neighbors<'a> {
-    /// The `k` nearest of a base that is still to be visited.
-    pub fn new(queries: &'a [[f32; DIM]], k: usize) -> Self {
-        Neighbors { queries, heaps: vec![TopKHeap::with_k(k); queries.len()], visited: 0 }
+    /// The `k` nearest to each of `queries` `[n][dim]` of a base that is still to be visited.
+    pub fn new(queries: &'a [f32], dim: usize, metric: Metric, k: usize) -> Self {
+        Neighbors { queries, dim, metric, tops: vec![TopK::new(k); queries.len() / dim], visited: 0 }
     }
 
     /// Takes the next vectors of the base.
-    pub fn visit(&mut self, vectors: &[[f32; DIM]]) {
-        let first = self.visited;
-        self.visited += vectors.len();
+    pub fn visit(&mut self, vectors: &[f32]) {
+        let (first, dim) = (self.visited, self.dim);
+        self.visited += vectors.len() / dim;
+        let distance = match self.metric {
+            Metric::L2 | Metric::Cosine => squared_l2,
+            Metric::InnerProduct => minus_product,
+        };
         // Few queries at a time, and the vectors in pieces that stay in a cache for all of them.
-        let share = self.queries.len().div_ceil(4 * num_threads()).max(1);
-        let work = self.queries.chunks(share).zip(self.heaps.chunks_mut(share));
-        in_parallel(work.collect(), |(queries, heaps)| {
-            for (piece, vectors) in vectors.chunks(CHUNK).enumerate() {
-                for (query, heap) in queries.iter().zip(heaps.iter_mut()) {
-                    for (i, vector) in vectors.iter().enumerate() {
-                        heap.push((first + piece * CHUNK + i) as u32, squared_l2(query, vector));
+        let share = self.tops.len().div_ceil(4 * num_threads()).max(1);
+        let work = self.queries.chunks(share * dim).zip(self.tops.chunks_mut(share));
+        in_parallel(work.collect(), |(queries, tops)| {
+            for (piece, vectors) in vectors.chunks(CHUNK * dim).enumerate() {
+                for (query, top) in queries.chunks_exact(dim).zip(tops.iter_mut()) {
+                    for (i, vector) in vectors.chunks_exact(dim).enumerate() {
+                        top.push((first + piece * CHUNK + i) as u64, distance(query, vector));
                     }
                 }
             }
@@ -82,20 +89,33 @@ impl<'a> Neighbors<'a> {
 
     /// What was found; `k` is less than asked for where the base is that small.
     pub fn into_truth(self) -> Truth {
-        let lists = self.heaps.into_iter().map(TopKHeap::into_sorted);
-        let lists: Vec<Vec<u32>> = lists.map(|list| list.into_iter().map(|(id, _)| id).collect()).collect();
+        let lists = self.tops.into_iter().map(TopK::into_sorted);
+        let lists: Vec<Vec<u32>> = lists.map(|list| list.into_iter().map(|(id, _)| id as u32).collect()).collect();
         let k = lists.first().map_or(0, Vec::len);
         Truth { ids: lists.concat(), k }
     }
 }
 
-#[inline]
-fn squared_l2(a: &[f32; DIM], b: &[f32; DIM]) -> f32 {
+fn squared_l2(a: &[f32], b: &[f32]) -> f32 {
+    in_lanes(a, b, |a, b| (a - b) * (a - b))
+}
+
+fn minus_product(a: &[f32], b: &[f32]) -> f32 {
+    -in_lanes(a, b, |a, b| a * b)
+}
+
+/// The sum of what `term` makes of each dimension, in the lanes of vectors.
+#[inline(always)]
+fn in_lanes(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0; 16];
-    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+    let ((a, rest_of_a), (b, rest_of_b)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
         for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += (a - b) * (a - b);
+            *lane += term(*a, *b);
         }
+    }
+    for ((lane, a), b) in lanes.iter_mut().zip(rest_of_a).zip(rest_of_b) {
+        *lane += term(*a, *b);
     }
     lanes.into_iter().sum()
 }
@@ -120,18 +140,25 @@ mod tests {
 
     #[test]
     fn neighbours_are_the_exact_ones_in_order_and_equal_distances_go_to_the_lower_id() {
-        let vector = |i: usize| [(i * 37 % 101 / 2) as f32; DIM];
-        let base: Vec<_> = (0..1_000).map(vector).collect();
-        let queries: Vec<_> = (0..9).map(|i| [i as f32 * 5.5; DIM]).collect();
-        let mut neighbors = Neighbors::new(&queries, 30);
-        base.chunks(300).for_each(|piece| neighbors.visit(piece));
-        let truth = neighbors.into_truth();
-        assert_eq!(truth.k, 30);
-        for (query, list) in queries.iter().zip(truth.ids.chunks_exact(30)) {
-            let distance = |v: &[f32; DIM]| v.iter().zip(query).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>();
-            let mut all: Vec<u32> = (0..1_000).collect();
-            all.sort_by(|&a, &b| distance(&base[a as usize]).total_cmp(&distance(&base[b as usize])));
-            assert_eq!(list, &all[..30]);
+        for (dim, metric) in
+            [(128, Metric::L2), (3, Metric::L2), (100, Metric::InnerProduct), (17, Metric::InnerProduct)]
+        {
+            let value = |i: usize| (i * 37 % 101 / 2) as f32;
+            let base: Vec<f32> = (0..1_000).flat_map(|i| vec![value(i); dim]).collect();
+            let queries: Vec<f32> = (0..9).flat_map(|i| vec![i as f32 * 5.5 - 8.0; dim]).collect();
+            let mut neighbors = Neighbors::new(&queries, dim, metric, 30);
+            base.chunks(300 * dim).for_each(|piece| neighbors.visit(piece));
+            let truth = neighbors.into_truth();
+            assert_eq!(truth.k, 30);
+            for (query, list) in queries.chunks(dim).zip(truth.ids.chunks_exact(30)) {
+                let distance = |id: &u32| {
+                    let (q, v) = (f64::from(query[0]), f64::from(value(*id as usize)));
+                    if metric == Metric::InnerProduct { -q * v } else { (q - v) * (q - v) }
+                };
+                let mut all: Vec<u32> = (0..1_000).collect();
+                all.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+                assert_eq!(list, &all[..30], "{dim} dimensions, {metric}");
+            }
         }
     }
 

@@ -178,6 +178,112 @@ fn list_tells_of_every_variant_whether_it_runs_here() {
     }
 }
 
+/// A folder of raw vectors of 12 dimensions made into data: 3 sub-vectors of 4 bits, by the cosine.
+fn words(folder: &Path) -> Output {
+    let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 24) as f32 - 127.5;
+    let row = |i: usize| {
+        let values = (0..12).flat_map(move |d| value(12 * i + d).to_le_bytes());
+        12u32.to_le_bytes().into_iter().chain(values)
+    };
+    for (name, count) in [("base.fvecs", 2_000), ("query.fvecs", 10)] {
+        fs::write(folder.join(name), (0..count).flat_map(row).collect::<Vec<_>>()).unwrap();
+    }
+    let args = [
+        "prepare",
+        "--base",
+        "base.fvecs",
+        "--learn",
+        "base.fvecs",
+        "--query",
+        "query.fvecs",
+        "--output",
+        "words",
+        "--sub-vectors",
+        "3",
+        "--bits",
+        "4",
+        "--metric",
+        "cosine",
+    ];
+    command(PQBENCH, folder, &args).output().unwrap()
+}
+
+#[test]
+fn data_of_any_shape_is_prepared_listed_and_measured() {
+    let folder = TempDir::new().unwrap();
+    let prepared = words(folder.path());
+    assert_eq!(code(&prepared), 0, "{}", stderr(&prepared));
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("words/manifest.json")).unwrap()).unwrap();
+    for (field, value) in [("dim", 12), ("num_sub_vectors", 3), ("num_centroids", 16), ("num_base", 2_000)] {
+        assert_eq!(manifest[field], value);
+    }
+    assert_eq!((&manifest["metric"], &manifest["format"]), (&Value::from("cosine"), &Value::from(1)));
+    assert_eq!(fs::metadata(folder.path().join("words/codes.u8")).unwrap().len(), 2 * 2_000);
+
+    let of_fixture = command(PQBENCH, folder.path(), &["list", "--fixture", "words", "--format", "json"]).output();
+    let list = json(&of_fixture.unwrap());
+    let by_numbers = ["list", "--dim", "12", "--sub-vectors", "3", "--bits", "4", "--format", "json"];
+    assert_eq!(json(&pqbench(&by_numbers)), list);
+    assert_eq!((&list["dim"], &list["num_sub_vectors"], &list["bits"]), (&12.into(), &3.into(), &4.into()));
+    let listed = list["variants"].as_array().unwrap();
+
+    let args = ["--fixture", "words", "--max-time", "0.5", "--format", "json"];
+    let measured = command(PQBENCH, folder.path(), &args).output().unwrap();
+    assert_eq!(code(&measured), 0, "{}", stderr(&measured));
+    let run = json(&measured);
+    for (field, value) in [("dim", 12), ("num_sub_vectors", 3), ("bits", 4)] {
+        assert_eq!(run["fixture"][field], value);
+    }
+    assert_eq!(run["fixture"]["metric"], "cosine");
+    let variants = run["variants"].as_array().unwrap();
+    assert_eq!(variants.len(), listed.len());
+    for variant in variants {
+        let listed = listed.iter().find(|listed| listed["name"] == variant["name"]).unwrap();
+        let status = if listed["runs_here"] == true { "ok" } else { "skipped" };
+        assert_eq!((&variant["status"], &variant["reason"]), (&Value::from(status), &listed["reason"]), "{variant}");
+    }
+    let scalar = variants.iter().find(|variant| variant["name"] == "scalar").unwrap();
+    assert!(scalar["recall_at_10"].as_f64().unwrap() > 0.02, "{scalar}");
+
+    // One that is named must support the shape.
+    if let Some(other) = listed.iter().find(|listed| listed["runs_here"] == false) {
+        let named = ["--fixture", "words", "--variant", other["name"].as_str().unwrap()];
+        let output = command(PQBENCH, folder.path(), &named).output().unwrap();
+        fails(&output, 4, &[other["name"].as_str().unwrap(), other["reason"].as_str().unwrap()]);
+    }
+    let output = command(RUN_EXPERIMENT, folder.path(), &["--fixture", "words"]).output().unwrap();
+    fails(&output, 1, &["'words'", "3x4 bit of 12 dimensions by cosine", "16x8 bit of 128 dimensions by l2"]);
+}
+
+#[test]
+fn shapes_that_there_are_not_are_refused() {
+    for args in [
+        &["list", "--bits", "5"][..],
+        &["list", "--sub-vectors", "many"],
+        &["list", "--fixture", "embedded", "--dim", "12"],
+        &["prepare", "--metric", "manhattan"],
+        &["prepare", "--bits", "16"],
+    ] {
+        fails(&pqbench(args), 2, &["error:"]);
+    }
+    for (args, word) in [
+        (["list", "--sub-vectors", "0"], "0 sub-quantizers"),
+        (["list", "--sub-vectors", "257"], "257 sub-quantizers"),
+        (["list", "--dim", "100"], "100 dimensions and 16 sub-quantizers"),
+        (["list", "--fixture", "no-such-folder"], "no-such-folder"),
+    ] {
+        fails(&pqbench(&args), 1, &[word]);
+    }
+    let shape = |args: &[&str]| {
+        let list = json(&pqbench(&[&["list", "--format", "json"], args].concat()));
+        ["dim", "num_sub_vectors", "bits"].map(|field| list[field].as_u64().unwrap())
+    };
+    assert_eq!(shape(&[]), [128, 16, 8]);
+    assert_eq!(shape(&["--sub-vectors", "25"]), [200, 25, 8]);
+    assert_eq!(shape(&["--bits", "4"]), [128, 16, 4]);
+}
+
 #[test]
 fn a_name_that_is_no_variant_is_a_usage_error_with_a_suggestion() {
     fails(&pqbench(&["--variant", "scaler"]), 2, &["scaler", "similar", "'scalar'"]);

@@ -1,12 +1,13 @@
 //! Data folders with something wrong in them: each is refused, with an error that names the file and the fault.
 
-use std::{fs, path::Path, sync::LazyLock};
+use std::{collections::HashSet, fs, path::Path, sync::LazyLock};
 
 use indicatif::ProgressBar;
 use pqbench::{
-    fixture::{Fixture, Limits, Source},
+    fixture::{Fixture, Limits, Source, Truth, sift_geometry},
     prepare::{PrepareOptions, prepare},
 };
+use pqscan::{Bits, Geometry, Metric};
 use tempfile::TempDir;
 
 fn open(spec: &str, num_base: Option<usize>, num_queries: Option<usize>) -> anyhow::Result<Fixture> {
@@ -73,7 +74,7 @@ fn queries_that_are_no_bytes_and_an_unknown_truth_are_read_back() {
     let parent = folder();
     let data = parent.path().join("data");
     let mut fixture = SMALL.clone();
-    fixture.queries[0][0] = -0.5;
+    fixture.queries[0] = -0.5;
     fixture.truth = None;
     fixture.write(&data).unwrap();
     let read = open(data.to_str().unwrap(), None, None).unwrap();
@@ -131,7 +132,7 @@ fn values_are_checked_where_the_checksum_is_right() {
             bytes[400..404].copy_from_slice(&bad.to_le_bytes());
             replace(data, "codebook.f32", &bytes);
         };
-        assert_says(&error_after(codebook), &["codebook.f32", "not a finite number"]);
+        assert_says(&error_after(codebook), &["codebook.f32", "value 100", "expected a finite number"]);
         let query = |data: &Path| {
             let mut values = [1.0f32; 5 * 128];
             values[130] = bad;
@@ -155,10 +156,18 @@ fn values_are_checked_where_the_checksum_is_right() {
 fn manifests_that_describe_something_else_are_refused() {
     for (field, value, expected) in [
         ("format", Json::from(2), "format is 2, expected 1"),
-        ("dim", Json::from(96), "'dim' is 96, expected 128"),
-        ("num_sub_vectors", Json::from(8), "'num_sub_vectors' is 8, expected 16"),
-        ("num_centroids", Json::from(16), "'num_centroids' is 16, expected 256"),
-        ("metric", Json::from("ip"), "'metric' is 'ip', expected 'l2'"),
+        ("dim", Json::from(0), "'dim' is 0, expected 1 to 1048576"),
+        ("dim", Json::from(1 << 30), "'dim' is 1073741824, expected 1 to"),
+        ("dim", Json::from(96), "codebook.f32 has 131072 bytes, but its counts make that 98304"),
+        ("dim", Json::from(100), "'num_sub_vectors' is 16, which does not divide 'dim', 100"),
+        ("num_sub_vectors", Json::from(0), "'num_sub_vectors' is 0, expected 1 to 256"),
+        ("num_sub_vectors", Json::from(257), "'num_sub_vectors' is 257, expected 1 to 256"),
+        ("num_sub_vectors", Json::from(7), "'num_sub_vectors' is 7, which does not divide 'dim', 128"),
+        ("num_sub_vectors", Json::from(8), "codes.u8 has 8000 bytes, but its counts make that 4000"),
+        ("num_centroids", Json::from(255), "'num_centroids' is 255, expected 16 or 256"),
+        ("num_centroids", Json::from(16), "codes.u8 has 8000 bytes, but its counts make that 4000"),
+        ("metric", Json::from("IP"), "'metric' is 'IP', expected one of: l2, ip, cosine"),
+        ("metric", Json::from("\u{1b}["), "'metric' is '\\u{1b}[', expected"),
         ("num_base", Json::from(0), "'num_base' is 0"),
         ("num_base", Json::from(-1), "-1"),
         ("num_base", Json::from(u64::MAX), "'num_base' is 18446744073709551615"),
@@ -224,7 +233,80 @@ fn limits_are_checked_against_the_folder() {
     assert_says(&open(data, None, Some(6)).unwrap_err().to_string(), &["5 queries", "6"]);
     assert_says(&open(data, Some(0), None).unwrap_err().to_string(), &["at least one code"]);
     let fewer_than_k = open(data, Some(3), Some(2)).unwrap();
-    assert_eq!((fewer_than_k.num_base(), fewer_than_k.queries.len()), (3, 2));
+    assert_eq!((fewer_than_k.num_base(), fewer_than_k.num_queries()), (3, 2));
+}
+
+/// 300 codes and 4 queries of a shape, some of them negative, with 11 neighbours of each.
+fn shaped(dim: usize, m: usize, bits: Bits, metric: Metric) -> Fixture {
+    let geometry = Geometry::new(dim, m, bits).unwrap();
+    let mixed = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 24;
+    let floats = |count: usize| (0..count).map(|i| mixed(i) as f32 / 16.0 - 7.9).collect::<Vec<_>>();
+    Fixture {
+        name: "shaped".to_owned(),
+        source: Source::Folder,
+        geometry,
+        metric,
+        codes: (0..300 * geometry.row_bytes()).map(|i| mixed(i) as u8).collect(),
+        centroids: floats(geometry.codebook_len()),
+        queries: floats(4 * dim),
+        truth: Some(Truth { ids: (0..4 * 11).collect(), k: 11 }),
+    }
+}
+
+#[test]
+fn every_shape_and_metric_is_read_back() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("data");
+    let mut checksums = HashSet::new();
+    for (dim, m) in [(1, 1), (12, 3), (100, 25), (256, 256), (384, 96)] {
+        for bits in [Bits::Four, Bits::Eight] {
+            for &metric in Metric::ALL {
+                let fixture = shaped(dim, m, bits, metric);
+                fixture.write(&data).unwrap();
+                let spec = data.to_str().unwrap();
+                let read = open(spec, None, None).unwrap();
+                assert_eq!((read.geometry, read.metric), (fixture.geometry, metric));
+                assert_eq!(Fixture::geometry_of(spec).unwrap(), fixture.geometry);
+                assert_eq!((read.num_base(), read.num_queries()), (300, 4));
+                assert_eq!((&read.codes, &read.centroids), (&fixture.codes, &fixture.centroids));
+                assert_eq!((&read.queries, &read.truth), (&fixture.queries, &fixture.truth));
+                assert_eq!(read.checksum(), fixture.checksum());
+                assert!(checksums.insert(read.checksum()), "the shape and the metric are a part of the data");
+                let few = open(spec, Some(9), Some(1)).unwrap();
+                assert_eq!((few.num_base(), few.num_queries()), (9, 1));
+                assert_eq!(few.codes, fixture.codes[..9 * fixture.geometry.row_bytes()]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_shape_of_generated_and_embedded_data_is_that_of_sift() {
+    for spec in ["embedded", "synthetic", "worst-case"] {
+        assert_eq!(Fixture::geometry_of(spec).unwrap(), sift_geometry());
+    }
+    assert_says(&Fixture::geometry_of("nowhere").unwrap_err().to_string(), &["'nowhere'", "synthetic"]);
+}
+
+#[test]
+fn queries_that_the_metric_has_no_distance_for_are_refused() {
+    let refused = |metric, damage: fn(&mut Fixture)| {
+        let parent = tempfile::tempdir().unwrap();
+        let data = parent.path().join("data");
+        let mut fixture = shaped(12, 3, Bits::Four, metric);
+        damage(&mut fixture);
+        fixture.write(&data).unwrap();
+        open(data.to_str().unwrap(), None, None).err().map(|error| format!("{error:#}"))
+    };
+    let zero: fn(&mut Fixture) = |fixture| fixture.queries[24..36].fill(0.0);
+    assert_eq!((refused(Metric::L2, zero), refused(Metric::InnerProduct, zero)), (None, None));
+    assert_says(&refused(Metric::Cosine, zero).unwrap(), &["query.f32", "query 2", "length is zero"]);
+    let huge: fn(&mut Fixture) = |fixture| {
+        fixture.queries[..12].fill(3e38);
+        fixture.centroids.iter_mut().enumerate().for_each(|(at, value)| *value = [9.0, -9.0][at % 2]);
+    };
+    assert_eq!((refused(Metric::L2, huge), refused(Metric::Cosine, huge)), (None, None));
+    assert_says(&refused(Metric::InnerProduct, huge).unwrap(), &["query.f32", "query 0", "products"]);
 }
 
 #[test]
@@ -258,6 +340,9 @@ fn raw_vectors() -> (TempDir, PrepareOptions) {
         groundtruth: None,
         output: folder.path().join("output"),
         name: "tiny".to_owned(),
+        num_sub_vectors: 16,
+        bits: Bits::Eight,
+        metric: Metric::L2,
     };
     (folder, options)
 }
@@ -267,7 +352,7 @@ fn raw_vectors_become_a_data_folder_that_finds_them() {
     let (folder, mut options) = raw_vectors();
     prepare(&options, &ProgressBar::hidden()).unwrap();
     let found = open(options.output.to_str().unwrap(), None, None).unwrap();
-    assert_eq!((found.name.as_str(), found.num_base(), found.queries.len()), ("tiny", 600, 20));
+    assert_eq!((found.name.as_str(), found.num_base(), found.num_queries()), ("tiny", 600, 20));
     let truth = found.truth.unwrap();
     assert_eq!(truth.k, 100);
     assert!(truth.ids.chunks_exact(100).enumerate().all(|(query, list)| list[0] == query as u32));
@@ -297,7 +382,11 @@ fn broken_raw_vectors_are_refused_and_nothing_is_written() {
     };
     damaged("base.fvecs", Vec::clear, &["0 bytes"]);
     damaged("base.fvecs", |bytes| bytes.truncate(bytes.len() - 1), &["not a whole number of rows"]);
+    damaged("base.fvecs", |bytes| bytes.truncate(3), &["3 bytes, not even one vector"]);
     damaged("base.fvecs", |bytes| bytes[516] = 64, &["vector 1", "length 64, not 128"]);
+    damaged("base.fvecs", |bytes| bytes[..4].fill(0), &["begins with a vector of 0 dimensions"]);
+    damaged("base.fvecs", |bytes| bytes[..4].fill(255), &["begins with a vector of 4294967295 dimensions"]);
+    damaged("query.fvecs", |bytes| bytes[0] = 96, &["vectors of 96 dimensions", "base.fvecs have 128"]);
     damaged("query.fvecs", |bytes| bytes[4..8].fill(255), &["vector 0", "NaN in dimension 0"]);
     damaged("learn.u8", |bytes| bytes.truncate(255 * 128), &["255 training vectors"]);
     damaged("truth.ivecs", |bytes| bytes.truncate(8 * 19), &["neighbours of 19 queries", "20 queries"]);
@@ -308,4 +397,98 @@ fn broken_raw_vectors_are_refused_and_nothing_is_written() {
     let (folder, mut options) = raw_vectors();
     options.base = folder.path().join("base.csv");
     assert_says(&format!("{:#}", prepare(&options, &ProgressBar::hidden()).unwrap_err()), &["base.csv", ".fvecs"]);
+}
+
+/// 200 vectors of `dim` dimensions and of different lengths, the first 10 also as queries, for codes of 4 bits.
+fn raw_vectors_of(dim: usize, num_sub_vectors: usize, metric: Metric) -> (TempDir, PrepareOptions) {
+    let (folder, options) = raw_vectors();
+    let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 24) as f32 - 127.5;
+    let scale = |i: usize| [0.5, 3.0, 40.0][i / dim % 3];
+    let floats: Vec<u8> = (0..200 * dim).flat_map(|i| (value(i) * scale(i)).to_le_bytes()).collect();
+    fs::write(&options.base, vecs(&floats, dim as u32)).unwrap();
+    fs::write(&options.query, vecs(&floats[..10 * dim * 4], dim as u32)).unwrap();
+    let learn = folder.path().join("learn.fvecs");
+    fs::write(&learn, vecs(&floats, dim as u32)).unwrap();
+    (folder, PrepareOptions { learn, num_sub_vectors, bits: Bits::Four, metric, ..options })
+}
+
+/// The vectors of a `.fvecs` file.
+fn read_vecs(path: &Path, dim: usize) -> Vec<Vec<f64>> {
+    let bytes = fs::read(path).unwrap();
+    let values = |row: &[u8]| row[4..].as_chunks().0.iter().map(|&value| f32::from_le_bytes(value).into()).collect();
+    bytes.chunks(4 + 4 * dim).map(values).collect()
+}
+
+#[test]
+fn raw_vectors_become_a_data_folder_of_any_shape_and_metric() {
+    for (dim, m) in [(12, 3), (10, 5), (3, 1), (130, 65)] {
+        for &metric in Metric::ALL {
+            let (_folder, options) = raw_vectors_of(dim, m, metric);
+            prepare(&options, &ProgressBar::hidden()).unwrap();
+            let found = open(options.output.to_str().unwrap(), None, None).unwrap();
+            assert_eq!((found.geometry, found.metric), (Geometry::new(dim, m, Bits::Four).unwrap(), metric));
+            assert_eq!((found.num_base(), found.num_queries()), (200, 10));
+
+            // The neighbours by f64.
+            let base = read_vecs(&options.base, dim);
+            let truth = found.truth.as_ref().unwrap();
+            assert_eq!(truth.k, 100);
+            for (query, list) in base.iter().zip(truth.ids.chunks_exact(100)) {
+                let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+                let distance = |id: &u32| {
+                    let vector = &base[*id as usize];
+                    match metric {
+                        Metric::L2 => query.iter().zip(vector).map(|(a, b)| (a - b) * (a - b)).sum(),
+                        Metric::InnerProduct => -product(query, vector),
+                        Metric::Cosine => -product(query, vector) / product(vector, vector).sqrt(),
+                    }
+                };
+                let mut nearest: Vec<u32> = (0..200).collect();
+                nearest.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+                assert_eq!(list, &nearest[..100], "{dim} dimensions, {metric}");
+            }
+            if metric == Metric::Cosine {
+                let length = |vector: &[f32]| vector.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+                assert!(found.queries().all(|query| (length(query) - 1.0).abs() < 1e-6), "queries have length 1");
+            }
+
+            // The codes stand for what is near: a stored vector is nearer to its own code than to most others.
+            let answer = |query| found.reference_answer(query, 200);
+            let place = |(at, query)| answer(query).iter().position(|&(id, _)| id == at as u64).unwrap();
+            if metric != Metric::InnerProduct {
+                let places: Vec<usize> = found.queries().enumerate().map(place).collect();
+                assert!(places.iter().sum::<usize>() < 10 * 40, "{dim} dimensions, {metric}: {places:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn shapes_that_make_no_quantizer_and_vectors_without_a_direction_are_refused() {
+    for (m, expected) in
+        [(0, "0 sub-quantizers"), (257, "257 sub-quantizers"), (5, "12 dimensions and 5 sub-quantizers")]
+    {
+        let (_folder, options) = raw_vectors_of(12, m, Metric::L2);
+        assert_says(&format!("{:#}", prepare(&options, &ProgressBar::hidden()).unwrap_err()), &[expected]);
+        assert!(!options.output.exists());
+    }
+    for file in ["base.fvecs", "learn.fvecs", "query.fvecs"] {
+        for metric in [Metric::L2, Metric::Cosine] {
+            let (folder, options) = raw_vectors_of(12, 3, metric);
+            let path = folder.path().join(file);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[7 * 52 + 4..8 * 52].fill(0);
+            fs::write(path, bytes).unwrap();
+            let prepared = prepare(&options, &ProgressBar::hidden());
+            if metric == Metric::L2 {
+                prepared.unwrap();
+            } else {
+                assert_says(&format!("{:#}", prepared.unwrap_err()), &[file, "vector 7 is all zeros"]);
+            }
+        }
+    }
+    let (folder, options) = raw_vectors_of(12, 3, Metric::L2);
+    fs::write(folder.path().join("learn.fvecs"), vecs(&[0; 15 * 48], 12)).unwrap();
+    let error = format!("{:#}", prepare(&options, &ProgressBar::hidden()).unwrap_err());
+    assert_says(&error, &["learn.fvecs", "15 training vectors are too few for 16 centroids"]);
 }

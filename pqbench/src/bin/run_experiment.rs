@@ -8,11 +8,11 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use pqbench::{
-    fixture::{Fixture, Limits},
+    fixture::{Fixture, Limits, sift_geometry},
     hint::explained,
     measure::{BASELINE, Observer, Options, Phase, Progress, measure},
     report::units::parse_count,
@@ -20,7 +20,8 @@ use pqbench::{
     verify::RECALL_TOLERANCE,
 };
 use pqscan::{
-    Codebook, TOP_K,
+    Metric,
+    kernels::TOP_K,
     registry::{self, Fidelity, Variant},
 };
 
@@ -34,7 +35,7 @@ const OVER_BUDGET: u8 = 3;
 /// Measure the selected variant as one trial of the research loop
 ///
 /// The variant is the one that PQBENCH_VARIANT names, else the best for this CPU. Runs on SIFT1M once
-/// scripts/prepare_fixtures.sh has put it there, else on synthetic data.
+/// scripts/prepare_fixtures.sh has put it there, else on synthetic data; other data must have the same shape.
 #[derive(Parser)]
 #[command(
     version,
@@ -69,7 +70,18 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     let fixture = open(args)?;
-    let variant = registry::select(None, fixture.num_base())?;
+    let shape = (fixture.geometry, fixture.metric);
+    // Figures of different shapes can't be in one log.
+    ensure!(
+        shape == (sift_geometry(), Metric::L2),
+        "'{}' has {} by {}, and trials are of {} by {}; choose other data",
+        fixture.name,
+        shape.0,
+        shape.1,
+        sift_geometry(),
+        Metric::L2
+    );
+    let variant = registry::select(None, fixture.geometry, fixture.num_base())?;
     let options = Options { counters: false, ..Options::default() };
     let run = match measure(&fixture, &[variant], &options, &mut Watch::new(begin)?) {
         Err(_) if is_over_budget(begin) => return Ok(over_budget(seconds_since(begin))),
@@ -120,14 +132,14 @@ fn open(args: &Args) -> anyhow::Result<Fixture> {
 
 /// A variant whose answers are wrong has no place in the rounds; what a query takes is told all the same.
 fn one_pass_ns(variant: &'static Variant, fixture: &Fixture) -> anyhow::Result<f64> {
-    let scanner = variant.prepare(&Codebook::new(&fixture.centroids)?, &fixture.codes)?;
+    let list = variant.prepare(&fixture.codebook()?, fixture.codes(), 1)?;
     let mut logarithms = 0.0;
-    for query in &fixture.queries {
+    for query in fixture.queries() {
         let begin = Instant::now();
-        std::hint::black_box(scanner.search(query, TOP_K)?);
+        std::hint::black_box(list.search(query, TOP_K)?);
         logarithms += (begin.elapsed().as_nanos() as f64).max(1.0).ln();
     }
-    Ok((logarithms / fixture.queries.len() as f64).exp())
+    Ok((logarithms / fixture.num_queries() as f64).exp())
 }
 
 fn print_verdict(run: &Run, variant: &Variant, recall: f64, ns: f64, begin: Instant) -> anyhow::Result<()> {

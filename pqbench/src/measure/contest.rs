@@ -12,7 +12,7 @@
 //!   equally often, the correction takes spread away but favours nobody, however noisy the first pass was.
 //! - **A turn settles first.** Its first five milliseconds don't count: the caches and branch predictors still hold the turn
 //!   before. (After two of them a variant that reads other parts of 20 MB for each query was still 7 % slower.)
-//! - **The timed region** is one [`Scanner::search`]: from the f32 query to the sorted answer. The answer is looked at
+//! - **The timed region** is one [`List::search`]: from the f32 query to the sorted answer. The answer is looked at
 //!   afterwards.
 
 use std::{
@@ -21,10 +21,7 @@ use std::{
 };
 
 use anyhow::Result;
-use pqscan::{
-    DIM,
-    registry::{Scanner, Variant},
-};
+use pqscan::{List, registry::Variant};
 use rand::{RngExt, rngs::ChaCha8Rng, seq::SliceRandom};
 
 use super::{
@@ -68,14 +65,14 @@ pub struct Contestant {
 
 #[derive(Clone)]
 enum Work {
-    Search(Scanner),
+    Search(List),
     Read(Reader),
 }
 
 impl Contestant {
     /// A variant with its prepared codes.
-    pub fn search(scanner: Scanner) -> Contestant {
-        Self::new(scanner.variant().name.to_owned(), Work::Search(scanner))
+    pub fn search(list: List) -> Contestant {
+        Self::new(list.variant().name.to_owned(), Work::Search(list))
     }
 
     /// The roofline.
@@ -100,10 +97,10 @@ impl Contestant {
     /// Answers `queries` untimed, until the codes are in the caches, and the branches in the predictors, that the turn before
     /// had for itself. The first calls of a turn take up to half as long again, which is no property of the contestant, and
     /// would weigh the more the fewer calls a turn has.
-    fn settle(&self, queries: impl Fn(usize) -> Vec<[f32; DIM]>, k: usize) -> Result<()> {
+    fn settle(&self, queries: impl Fn(usize) -> Vec<f32>, batch: usize, k: usize) -> Result<()> {
         let begin = Instant::now();
         for call in 0.. {
-            self.call(&queries(call), k)?;
+            self.call(&queries(call), batch, k)?;
             if begin.elapsed() >= SETTLING {
                 break;
             }
@@ -120,7 +117,7 @@ impl Contestant {
     fn relocate(&mut self, rng: &mut ChaCha8Rng) {
         let spacer = vec![0u8; rng.random_range(0..LARGEST_SPACER)];
         self.work = match &self.work {
-            Work::Search(scanner) => Work::Search(scanner.clone()),
+            Work::Search(list) => Work::Search(list.clone()),
             Work::Read(reader) => Work::Read(reader.clone()),
         };
         black_box(spacer);
@@ -129,15 +126,15 @@ impl Contestant {
     /// The variant, unless this is the roofline.
     pub fn variant(&self) -> Option<&'static Variant> {
         match &self.work {
-            Work::Search(scanner) => Some(scanner.variant()),
+            Work::Search(list) => Some(list.variant()),
             Work::Read(_) => None,
         }
     }
 
     /// The prepared codes.
-    pub fn scanner(&self) -> Option<&Scanner> {
+    pub fn list(&self) -> Option<&List> {
         match &self.work {
-            Work::Search(scanner) => Some(scanner),
+            Work::Search(list) => Some(list),
             Work::Read(_) => None,
         }
     }
@@ -147,18 +144,16 @@ impl Contestant {
         self.fault.is_none()
     }
 
-    /// One call, timed; ns a query.
-    fn call(&self, queries: &[[f32; DIM]], k: usize) -> Result<(Vec<Answer>, f64)> {
+    /// One call with `batch` queries, timed; ns a query.
+    fn call(&self, queries: &[f32], batch: usize, k: usize) -> Result<(Vec<Answer>, f64)> {
         let start = Instant::now();
         let answers = match &self.work {
             Work::Read(reader) => {
                 reader.read();
                 Ok(Vec::new())
             }
-            Work::Search(scanner) => match black_box(queries) {
-                [query] => scanner.search(query, k).map(|answer| vec![answer]),
-                batch => scanner.search_batch(batch.as_flattened(), k),
-            },
+            Work::Search(list) if batch == 1 => list.search(black_box(queries), k).map(|answer| vec![answer]),
+            Work::Search(list) => list.search_batch(black_box(queries), k),
         };
         let mut elapsed = start.elapsed();
         if self.slowdown > 0.0 {
@@ -168,7 +163,7 @@ impl Contestant {
                 elapsed = start.elapsed();
             }
         }
-        Ok((black_box(answers)?, elapsed.as_nanos() as f64 / queries.len() as f64))
+        Ok((black_box(answers)?, elapsed.as_nanos() as f64 / batch as f64))
     }
 }
 
@@ -217,7 +212,7 @@ impl<'a> Contest<'a> {
         let mut times = vec![0.0; total];
         for first in (0..total).step_by(self.batch) {
             each(first as f64 / total as f64)?;
-            let (answers, ns) = contestant.call(&self.queries(first), self.workload.k)?;
+            let (answers, ns) = contestant.call(&self.queries(first), self.batch, self.workload.k)?;
             for (at, answer) in answers.into_iter().enumerate() {
                 contestant.answers[self.query_number(first + at)] = answer;
             }
@@ -280,7 +275,11 @@ impl<'a> Contest<'a> {
     fn turn(&mut self, at: usize, calls: usize) -> Result<()> {
         let behind = self.position + calls * self.batch;
         if self.evict.is_none() {
-            self.contestants[at].settle(|call| self.queries(behind + call * self.batch), self.workload.k)?;
+            self.contestants[at].settle(
+                |call| self.queries(behind + call * self.batch),
+                self.batch,
+                self.workload.k,
+            )?;
         }
         let mut logarithms = 0.0;
         for call in 0..calls {
@@ -289,7 +288,7 @@ impl<'a> Contest<'a> {
             if let Some(evict) = &self.evict {
                 evict.read();
             }
-            let (answers, ns) = self.contestants[at].call(&queries, self.workload.k)?;
+            let (answers, ns) = self.contestants[at].call(&queries, self.batch, self.workload.k)?;
             let numbers: Vec<_> = (first..first + self.batch).map(|place| self.query_number(place)).collect();
             let contestant = &mut self.contestants[at];
             for (&number, answer) in numbers.iter().zip(&answers) {
@@ -312,8 +311,9 @@ impl<'a> Contest<'a> {
     }
 
     /// The queries of the call that begins at place `first`.
-    fn queries(&self, first: usize) -> Vec<[f32; DIM]> {
-        (first..first + self.batch).map(|place| *self.workload.query(self.query_number(place))).collect()
+    fn queries(&self, first: usize) -> Vec<f32> {
+        let places = first..first + self.batch;
+        places.flat_map(|place| self.workload.query(self.query_number(place))).copied().collect()
     }
 
     /// Runs rounds that don't count, until their times have settled or `limit` has passed.

@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use pqscan::{
-    NUM_SUB_VECTORS, TOP_K,
+    kernels::TOP_K,
     registry::{self, Variant},
 };
 
@@ -128,7 +128,7 @@ fn interrupted(observer: &dyn Observer) -> Result<()> {
     Ok(())
 }
 
-/// Measures `variants` and the baseline on `fixture`. Those that can't run here are reported as skipped.
+/// Measures `variants` and the baseline on `fixture`. Those that can't run here, or not in its shape, are reported as skipped.
 ///
 /// # Errors
 /// The options make no sense for the data set, a search fails, or the observer interrupts before the first round.
@@ -203,27 +203,37 @@ fn first_codes(fixture: &Fixture, num_base: usize) -> Fixture {
     if num_base == fixture.num_base() {
         return fixture.clone();
     }
-    let codes = fixture.codes[..num_base * NUM_SUB_VECTORS].to_vec();
+    let codes = fixture.codes[..num_base * fixture.geometry.row_bytes()].to_vec();
     Fixture { codes, truth: None, ..fixture.clone() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fixture::Source, run::Status};
+    use crate::{
+        fixture::{Source, sift_geometry},
+        run::Status,
+    };
     use pqscan::{
-        DIM, NUM_CENTROIDS, TopKHeap,
+        Bits, Codebook, Collector, Geometry, Metric, Query,
         registry::{Fidelity, Scan},
+        simd::Info,
     };
 
     pub(super) fn small_fixture() -> Fixture {
+        fixture(sift_geometry(), Metric::L2)
+    }
+
+    fn fixture(geometry: Geometry, metric: Metric) -> Fixture {
         let spread = |i: usize, step: usize| (i * step % 251) as u8;
         Fixture {
             name: "small".to_owned(),
             source: Source::Synthetic,
-            codes: (0..300 * NUM_SUB_VECTORS).map(|i| spread(i, 7919)).collect(),
-            centroids: (0..NUM_CENTROIDS * DIM).map(|i| f32::from(spread(i, 104_729))).collect(),
-            queries: (0..5).map(|q| std::array::from_fn(|d| f32::from(spread(q * DIM + d, 31)))).collect(),
+            geometry,
+            metric,
+            codes: (0..300 * geometry.row_bytes()).map(|i| spread(i, 7919)).collect(),
+            centroids: (0..geometry.codebook_len()).map(|i| f32::from(spread(i, 104_729))).collect(),
+            queries: (0..5 * geometry.dim()).map(|i| f32::from(spread(i, 31))).collect(),
             truth: None,
         }
     }
@@ -234,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_variant_is_in_the_run_and_the_fastest_is_first() {
-        let run = measure(&small_fixture(), &registry::all(), &quick(), &mut ()).unwrap();
+        let run = measure(&small_fixture(), registry::all(), &quick(), &mut ()).unwrap();
         assert_eq!(run.variants.len(), registry::all().len());
         assert!(run.rounds > 0 && run.round_seconds.len() == run.rounds && run.roofline_samples.len() == run.rounds);
         let measured: Vec<_> = run.variants.iter().filter(|variant| variant.status == Status::Ok).collect();
@@ -248,44 +258,78 @@ mod tests {
         }
     }
 
-    /// Right the first `0` times that it is asked, then wrong.
-    #[derive(Clone)]
-    struct Forgetful(std::sync::Arc<std::sync::atomic::AtomicUsize>, Vec<u8>, pqscan::Codebook);
-
-    impl Scan for Forgetful {
-        fn scan(&self, query: &[f32; DIM], top: &mut TopKHeap) {
-            let asked = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let table = self.2.distance_table(query);
-            for (id, row) in self.1.as_chunks::<NUM_SUB_VECTORS>().0.iter().enumerate() {
-                let distance =
-                    row.iter().zip(&table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
-                top.push(id as u32, if asked < 20 { distance } else { distance + 1.0 });
+    #[test]
+    fn any_shape_is_measured_and_variants_that_do_not_support_it_are_skipped_with_the_reason() {
+        for (dim, m, bits, metric) in [
+            (12, 3, Bits::Four, Metric::Cosine),
+            (10, 5, Bits::Eight, Metric::InnerProduct),
+            (1, 1, Bits::Four, Metric::L2),
+        ] {
+            let geometry = Geometry::new(dim, m, bits).unwrap();
+            let options = Options { batch: 2, sizes: vec![50, 300], ..quick() };
+            let run = measure(&fixture(geometry, metric), registry::all(), &options, &mut ()).unwrap();
+            let shape = (run.fixture.dim, run.fixture.num_sub_vectors, run.fixture.bits, run.fixture.metric.as_str());
+            assert_eq!(shape, (dim, m, bits.count(), metric.name()));
+            for result in &run.variants {
+                let variant = registry::find(&result.name).unwrap();
+                let unavailable = variant.unavailable(pqscan::cpu::features().unwrap());
+                let reason = unavailable.or_else(|| variant.unsupported(geometry).map(str::to_owned));
+                let status = if reason.is_some() { Status::Skipped } else { Status::Ok };
+                assert_eq!((result.status, &result.reason), (status, &reason), "{} on {geometry}", result.name);
             }
-        }
-
-        fn memory_bytes(&self) -> usize {
-            self.1.len()
         }
     }
 
-    static FORGETFUL: Variant = Variant::new("forgetful", "", "", Fidelity::Exact, 0)
-        .running(|codebook, codes| Ok(Box::new(Forgetful(Default::default(), codes.to_vec(), codebook.clone()))), None);
-    static DECLINING: Variant = Variant::new("declining", "", "", Fidelity::Exact, 0)
-        .running(|_, _| Err(pqscan::Error::Declined("too few codes".to_owned())), None);
-    static FOREIGN: Variant = Variant::new("foreign", "", "", Fidelity::Exact, 0).requiring(Some("pdp11"), &[]);
+    /// Right the first times that it is asked, then wrong.
+    #[derive(Clone)]
+    struct Forgetful {
+        asked: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+        rows: Vec<u8>,
+    }
+
+    impl Scan for Forgetful {
+        fn scan(&self, query: &mut Query, out: &mut Collector<'_>) {
+            let asked = self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            for (place, row) in self.rows.chunks_exact(16).enumerate() {
+                let entries = row.iter().zip(query.table().chunks_exact(256));
+                let distance = entries.fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code)]);
+                out.push(place as u32, if asked < 20 { distance } else { distance + 1.0 });
+            }
+        }
+
+        fn score(&self, _: &mut Query, _: &[u32], _: &mut Collector<'_>) {
+            unreachable!("nothing is filtered")
+        }
+
+        fn to_rows(&self) -> Vec<u8> {
+            self.rows.clone()
+        }
+
+        fn memory_bytes(&self) -> usize {
+            self.rows.len()
+        }
+    }
+
+    fn forgetful(_: &Codebook, rows: &[u8], _: usize) -> Result<Box<dyn Scan>, pqscan::Error> {
+        Ok(Box::new(Forgetful { asked: Default::default(), rows: rows.to_vec() }))
+    }
+
+    static FORGETFUL: Variant = Variant::new("forgetful", "", "", Fidelity::Exact, 0, forgetful);
+    static PARTICULAR: Variant =
+        Variant::new("particular", "", "", Fidelity::Exact, 0, forgetful).unless(|_| Some("needs 3 sub-quantizers"));
+    static FOREIGN: Variant = Variant::new("foreign", "", "", Fidelity::Exact, 0, forgetful)
+        .at_level(Info { arch: Some("pdp11"), requires: &[] });
 
     #[test]
     fn wrong_under_the_clock_is_wrong_and_what_cannot_run_is_skipped() {
-        let run = measure(&small_fixture(), &[&FORGETFUL, &DECLINING, &FOREIGN], &quick(), &mut ()).unwrap();
+        let run = measure(&small_fixture(), &[&FORGETFUL, &PARTICULAR, &FOREIGN], &quick(), &mut ()).unwrap();
         let of = |name: &str| run.variants.iter().find(|variant| variant.name == name).unwrap();
         assert_eq!(of("scalar").status, Status::Ok);
         assert_eq!((of("forgetful").status, of("forgetful").ns_per_query), (Status::Wrong, None));
         assert!(of("forgetful").reason.as_ref().unwrap().contains("while it was timed"));
-        assert_eq!(
-            (of("declining").status, of("declining").reason.as_deref()),
-            (Status::Skipped, Some("too few codes"))
-        );
-        assert_eq!((of("foreign").status, of("foreign").reason.as_deref()), (Status::Skipped, Some("needs pdp11")));
+        for (name, reason) in [("particular", "needs 3 sub-quantizers"), ("foreign", "needs pdp11")] {
+            assert_eq!((of(name).status, of(name).reason.as_deref()), (Status::Skipped, Some(reason)));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use pqscan::{TOP_K, registry::Variant};
+use pqscan::{kernels::TOP_K, registry::Variant};
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
@@ -189,8 +189,8 @@ fn power(done: &[Comparison], slowdown: f64) -> Power {
 /// The variant with its codes prepared and its answers checked.
 fn entered<'a>(workload: &'a Workload<'a>, variant: &'static Variant, rng: &mut ChaCha8Rng) -> Result<Contestant> {
     let mut contest = Contest::new(workload, 1, None, ChaCha8Rng::from_rng(rng));
-    let scanner = variant.prepare(&workload.codebook, &workload.fixture.codes)?;
-    contest.enter(Contestant::search(scanner), |_| Ok(()))?;
+    let list = variant.prepare(&workload.codebook, workload.fixture.codes(), 1)?;
+    contest.enter(Contestant::search(list), |_| Ok(()))?;
     Ok(contest.contestants.remove(0))
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use pqscan::{Codebook, Error, cpu, registry::Variant};
+use pqscan::{Error, cpu, registry::Variant};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 
 use super::{
@@ -88,25 +88,20 @@ fn enter(
     contest: &mut Contest<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Entry> {
-    let mut entry =
-        Entry { variant, skipped: variant.unavailable(cpu::features()?), prepare_seconds: 0.0, counters: None };
+    let unsupported = || variant.unsupported(workload.fixture.geometry).map(str::to_owned);
+    let skipped = variant.unavailable(cpu::features()?).or_else(unsupported);
+    let mut entry = Entry { variant, skipped, prepare_seconds: 0.0, counters: None };
     if entry.skipped.is_some() {
         return Ok(entry);
     }
     interrupted(observer)?;
     observer.progress(&Progress::new(Phase::Prepare, variant.name, 0.0));
     // One of its own, or else the variants before it would have made the groups of centroids that it needs.
-    let codebook = Codebook::new(&workload.fixture.centroids)?;
+    let codebook = workload.fixture.codebook()?;
     let start = Instant::now();
-    let scanner = match variant.prepare(&codebook, &workload.fixture.codes) {
-        Err(Error::Declined(why)) => {
-            entry.skipped = Some(why);
-            return Ok(entry);
-        }
-        prepared => prepared?,
-    };
+    let list = variant.prepare(&codebook, workload.fixture.codes(), 1)?;
     entry.prepare_seconds = start.elapsed().as_secs_f64();
-    contest.enter(Contestant::search(scanner), |done| {
+    contest.enter(Contestant::search(list), |done| {
         observer.progress(&Progress::new(Phase::Verify, variant.name, done));
         interrupted(observer)
     })?;
@@ -117,13 +112,11 @@ fn enter(
 fn count(entries: &mut [Entry], contest: &Contest<'_>, workload: &Workload<'_>) -> Option<String> {
     let codes = (workload.fixture.num_base() * COUNTED_QUERIES) as f64;
     for entry in entries {
-        let Some(scanner) = contest.find(entry.variant.name).filter(|c| c.is_right()).and_then(Contestant::scanner)
-        else {
-            continue;
-        };
+        let contestant = contest.find(entry.variant.name).filter(|contestant| contestant.is_right());
+        let Some(list) = contestant.and_then(Contestant::list) else { continue };
         let work = || {
             (0..COUNTED_QUERIES).try_for_each(|query| {
-                scanner.search(workload.query(query), workload.k)?;
+                list.search(workload.query(query), workload.k)?;
                 Ok(())
             })
         };

@@ -1,6 +1,6 @@
 //! From samples to a [`Run`]: ratios, ranks, warnings.
 
-use pqscan::registry::Variant;
+use pqscan::{List, registry::Variant};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 
 use super::{
@@ -160,7 +160,7 @@ fn untimed(entry: &Entry, contest: &Contest<'_>) -> VariantResult {
         recall_at_10: answers.and_then(|answers| contest.workload().recall(answers)),
         agreement: answers.map(|answers| contest.workload().agreement(answers)),
         prepare_seconds: contestant.map(|_| entry.prepare_seconds),
-        memory_bytes: contestant.and_then(Contestant::scanner).map(|scanner| scanner.memory_bytes()),
+        memory_bytes: contestant.and_then(Contestant::list).map(List::memory_bytes),
         p50_ns: None,
         p90_ns: None,
         p99_ns: None,

@@ -7,18 +7,17 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use pqscan::{Codebook, DIM, TOP_K, registry::Fidelity};
+use pqscan::{Codebook, kernels::TOP_K, registry::Fidelity};
 
 use super::{Observer, Phase, Progress, interrupted};
 use crate::{
     fixture::Fixture,
-    reference,
     threads::num_threads,
     verify::{Judge, RECALL_TOLERANCE, same},
 };
 
-/// The nearest codes to one query, as [`Scanner::search`](pqscan::registry::Scanner::search) returns them.
-pub type Answer = Vec<(u32, f32)>;
+/// The nearest codes to one query, as [`List::search`](pqscan::List::search) returns them.
+pub type Answer = Vec<(u64, f32)>;
 
 /// A data set with the answers of the reference.
 pub struct Workload<'a> {
@@ -38,19 +37,19 @@ impl<'a> Workload<'a> {
         anyhow::ensure!(k > 0, "k is 0: ask for at least one neighbour");
         anyhow::ensure!(fixture.num_base() > 0, "the data set '{}' has no codes", fixture.name);
         anyhow::ensure!(!fixture.queries.is_empty(), "the data set '{}' has no queries", fixture.name);
-        let codebook = Codebook::new(&fixture.centroids).with_context(|| format!("data set '{}'", fixture.name))?;
+        let codebook = fixture.codebook().with_context(|| format!("data set '{}'", fixture.name))?;
         let answers = reference_answers(fixture, k, observer)?;
         Ok(Workload { fixture, codebook, k, answers })
     }
 
     /// Queries of the data set.
     pub fn num_queries(&self) -> usize {
-        self.fixture.queries.len()
+        self.fixture.num_queries()
     }
 
     /// Query number `at`, starting over behind the last one.
-    pub fn query(&self, at: usize) -> &'a [f32; DIM] {
-        &self.fixture.queries[at % self.num_queries()]
+    pub fn query(&self, at: usize) -> &'a [f32] {
+        self.fixture.query(at % self.num_queries())
     }
 
     /// Why `answers`, one for each query, are not what a variant of that fidelity may give; none if they are right.
@@ -80,14 +79,16 @@ impl<'a> Workload<'a> {
 }
 
 fn reference_answers(fixture: &Fixture, k: usize, observer: &mut dyn Observer) -> Result<Vec<Answer>> {
-    let total = fixture.queries.len();
+    let total = fixture.num_queries();
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         let mut mine = Vec::new();
         loop {
             let query = next.fetch_add(1, Ordering::Relaxed);
-            let Some(values) = fixture.queries.get(query) else { return mine };
-            mine.push((query, reference::search(values, &fixture.centroids, &fixture.codes, k)));
+            if query >= total {
+                return mine;
+            }
+            mine.push((query, fixture.reference_answer(fixture.query(query), k)));
             done.fetch_add(1, Ordering::Relaxed);
         }
     };

@@ -77,6 +77,10 @@ pub fn run() -> Run {
             source: "embedded".to_owned(),
             num_base: 200_000,
             num_queries: 1_000,
+            dim: 128,
+            num_sub_vectors: 16,
+            bits: 8,
+            metric: "l2".to_owned(),
             checksum: "00".to_owned(),
         },
         protocol: Protocol {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use pqbench::{
+    fixture::sift_geometry,
     report::{Column, Document, rows, word},
     run::Machine,
 };
@@ -63,7 +64,8 @@ fn yes(value: &Value) -> String {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
     let (detected, usable) = (cpu::detected(), cpu::features()?);
-    let (selected, unprepared) = (registry::select(None, usize::MAX), registry::select_for_unprepared_codes());
+    let selected = registry::select(None, sift_geometry(), usize::MAX);
+    let unprepared = registry::select_for_unprepared_codes(sift_geometry());
     let cpu = Cpu {
         machine: Machine::here()?,
         selected: selected.as_ref().ok().map(|variant| variant.name),
@@ -77,9 +79,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         document.before.push(format!("PQBENCH_CPU={mask} takes features away"));
     }
     document.after = vec![format!(
-        "selected: {} for prepared codes, {} for row-major codes",
+        "selected: {} for prepared codes, {} for row-major codes, of {}",
         cpu.selected.unwrap_or("none"),
-        cpu.selected_for_unprepared_codes.unwrap_or("none")
+        cpu.selected_for_unprepared_codes.unwrap_or("none"),
+        sift_geometry()
     )];
     output.write(&document)?;
     Ok(ExitCode::SUCCESS)

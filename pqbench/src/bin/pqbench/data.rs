@@ -5,6 +5,7 @@ use pqbench::{
     fixture::{Fixture, Limits},
     report::units::parse_count,
 };
+use pqscan::Geometry;
 
 #[derive(clap::Args)]
 pub struct DataArgs {
@@ -20,6 +21,11 @@ pub struct DataArgs {
 }
 
 impl DataArgs {
+    /// Its shape.
+    pub fn geometry(&self) -> anyhow::Result<Geometry> {
+        Fixture::geometry_of(&self.fixture)
+    }
+
     /// Loads or generates it.
     pub fn open(&self, quiet: bool) -> anyhow::Result<Fixture> {
         let progress = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };

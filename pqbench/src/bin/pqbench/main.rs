@@ -13,6 +13,7 @@ mod rank;
 mod report;
 mod selection;
 mod selftest;
+mod shape;
 mod verify;
 
 use std::{

@@ -81,7 +81,7 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
     let save_to = args.save.as_deref().map(saved::reserve).transpose()?;
-    let variants = args.selection.variants()?;
+    let variants = args.selection.variants(Some(args.data.geometry()?))?;
     let fixture = args.data.open(args.output.quiet)?;
     let mut live = Live::new(args.output.quiet, save_to)?;
     let run = measure(&fixture, &variants, &args.protocol.options(), &mut live)?;

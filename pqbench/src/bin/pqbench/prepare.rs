@@ -4,14 +4,19 @@ use std::{path::PathBuf, process::ExitCode};
 
 use indicatif::ProgressBar;
 use pqbench::prepare::{PrepareOptions, prepare};
+use pqscan::{Bits, Metric};
+
+use crate::shape::{bits_parser, metric_parser};
 
 /// Make a data folder from raw vectors
 #[derive(clap::Args)]
 #[command(
-    after_help = "Trains a codebook, encodes the base and finds the true neighbours. Vector files are .fvecs, .bvecs or .u8, of 128 dimensions.
+    after_help = "Trains a codebook, encodes the base and finds the true neighbours. Vector files are .fvecs, .bvecs or .u8, all of the same dimensions.
+.u8 has none of its own: those of the others, or else 128.
 
 Examples:
   pqbench prepare --base base.fvecs --learn learn.fvecs --query query.fvecs --output my-data
+  pqbench prepare --base b.fvecs --learn l.fvecs --query q.fvecs --output words --sub-vectors 25 --metric cosine
   pqbench --fixture my-data"
 )]
 pub struct Args {
@@ -33,6 +38,15 @@ pub struct Args {
     /// The data's name in reports [default: the folder's]
     #[arg(long)]
     name: Option<String>,
+    /// Parts that a vector is cut into, from 1 to 256; they divide the dimensions
+    #[arg(long, value_name = "M", default_value = "16")]
+    sub_vectors: usize,
+    /// Bits of a part's code: 4 for 16 centroids, 8 for 256
+    #[arg(long, value_name = "BITS", default_value = "8", value_parser = bits_parser())]
+    bits: Bits,
+    /// What is nearest: l2, ip (the largest inner product) or cosine, for which all vectors are scaled to length 1
+    #[arg(long, value_name = "METRIC", default_value = "l2", value_parser = metric_parser())]
+    metric: Metric,
     /// Show no progress
     #[arg(long, short)]
     quiet: bool,
@@ -47,6 +61,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         query: args.query,
         groundtruth: args.groundtruth,
         output: args.output,
+        num_sub_vectors: args.sub_vectors,
+        bits: args.bits,
+        metric: args.metric,
     };
     let progress = if args.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
     prepare(&options, &progress)?;

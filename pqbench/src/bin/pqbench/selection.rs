@@ -1,7 +1,11 @@
 //! Which variants a command is about.
 
 use clap::builder::PossibleValuesParser;
-use pqscan::registry::{self, Variant};
+use pqbench::{fixture::sift_geometry, verify::supported_geometry};
+use pqscan::{
+    Geometry,
+    registry::{self, Variant},
+};
 
 #[derive(clap::Args)]
 pub struct Selection {
@@ -20,14 +24,16 @@ pub fn variant_names() -> PossibleValuesParser {
 
 impl Selection {
     /// The chosen variants. All of them include those that can't run here, to be reported as skipped; one that is named
-    /// must run.
-    pub fn variants(&self) -> Result<Vec<&'static Variant>, pqscan::Error> {
+    /// must run, in the shape of `geometry` if it is to be one.
+    pub fn variants(&self, geometry: Option<Geometry>) -> Result<Vec<&'static Variant>, pqscan::Error> {
         if self.names.is_empty() {
-            return Ok(registry::all());
+            return Ok(registry::all().to_vec());
         }
         let mut chosen: Vec<&'static Variant> = Vec::new();
         for name in &self.names {
-            let variant = registry::select(Some(name), usize::MAX)?;
+            let any = || supported_geometry(registry::find(name).ok()?);
+            let geometry = geometry.or_else(any).unwrap_or_else(sift_geometry);
+            let variant = registry::select(Some(name), geometry, usize::MAX)?;
             if !chosen.iter().any(|other| std::ptr::eq(*other, variant)) {
                 chosen.push(variant);
             }

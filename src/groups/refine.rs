@@ -1,27 +1,13 @@
-//! Groups of points that lose less as a LUT of group minima: members move, or change places, where that helps.
+//! Refines a grouping by moves and swaps, so that group minima bound the entries more tightly.
 //!
-//! A query that finds the least entry of a group instead of a member's own loses the difference. Summed over queries and
-//! members it is the less, the larger the groups' least entries are, times their weights, so that sum is raised, exchange by
-//! exchange, as Kernighan and Lin (1970) cut graphs. On real codes a filter of 4 or 5 bits then lets a third less pass, one
-//! of 6 bits a quarter.
+//! Using the group's minimum instead of a member's own entry loosens the bound by their difference. Minimising the total loss
+//! means maximising the sum of weight × minimum over groups, so a move or swap is taken only if it raises that sum, as in
+//! Kernighan and Lin's graph partitioning (1970). On real codes a filter of 4 or 5 bits then lets a third less pass, one of 6
+//! bits a quarter.
 
 use std::array;
 
-use crate::SUB_VECTOR_DIM;
-
-/// A point of a sub-space with its number and how much it counts.
-#[derive(Clone, Debug)]
-pub struct Weighted {
-    /// Number of the centroid or group.
-    pub number: u8,
-    /// How often it occurs.
-    pub weight: f64,
-    /// Where it is.
-    pub point: [f64; SUB_VECTOR_DIM],
-}
-
-/// A point of a sub-space.
-type Point = [f32; SUB_VECTOR_DIM];
+use super::Weighted;
 
 /// Points that stand for queries.
 const QUERIES: usize = 64;
@@ -36,9 +22,9 @@ const LEAST_GAIN: f32 = 1e-5;
 type Distances = [f32; QUERIES];
 
 /// Improves `groups` of at most `max_members` each.
-pub fn exchange(groups: &mut [Vec<Weighted>], max_members: usize) {
+pub(super) fn refine(groups: &mut [Vec<Weighted>], max_members: usize) {
     let members = groups.concat();
-    let points: Vec<_> = members.iter().map(|member| member.point.map(|part| part as f32)).collect();
+    let points = points(&members);
     let weights: Vec<_> = members.iter().map(|member| member.weight as f32).collect();
     let mut numbers = 0..members.len();
     let mut places: Vec<Vec<usize>> = groups.iter().map(|group| numbers.by_ref().take(group.len()).collect()).collect();
@@ -48,10 +34,17 @@ pub fn exchange(groups: &mut [Vec<Weighted>], max_members: usize) {
     }
 }
 
+/// A point of a sub-space.
+type Point = Vec<f32>;
+
+fn points(members: &[Weighted]) -> Vec<Point> {
+    members.iter().map(|member| member.point.iter().map(|&part| part as f32).collect()).collect()
+}
+
 fn improve(points: &[Point], weights: &[f32], groups: &mut [Vec<usize>], max_members: usize) {
-    let queries: [Point; QUERIES] = array::from_fn(|query| points[query * points.len() / QUERIES]);
+    let queries: [&Point; QUERIES] = array::from_fn(|query| &points[query * points.len() / QUERIES]);
     let distances: Vec<Distances> =
-        points.iter().map(|point| array::from_fn(|query| squared_distance(point, &queries[query]))).collect();
+        points.iter().map(|point| array::from_fn(|query| squared_distance(point, queries[query]))).collect();
     let mut group_of = vec![0; points.len()];
     for (at, group) in groups.iter().enumerate() {
         group.iter().for_each(|&point| group_of[point] = at);
@@ -132,7 +125,7 @@ impl Least {
 }
 
 /// The places of the points that are nearest to one of them, itself left out.
-fn nearest(points: &[Point], point: &Point) -> Vec<usize> {
+fn nearest(points: &[Point], point: &[f32]) -> Vec<usize> {
     let mut keyed: Vec<_> = points.iter().enumerate().map(|(at, other)| (squared_distance(other, point), at)).collect();
     let by_distance = |a: &(f32, usize), b: &(f32, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
     if keyed.len() > NEAR + 1 {
@@ -143,7 +136,7 @@ fn nearest(points: &[Point], point: &Point) -> Vec<usize> {
     keyed.into_iter().skip(1).map(|(_, at)| at).collect()
 }
 
-fn squared_distance(a: &Point, b: &Point) -> f32 {
+fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
@@ -170,12 +163,12 @@ mod tests {
 
     /// The sum over groups that an exchange raises.
     fn worth(groups: &[Vec<Weighted>]) -> f64 {
-        let points: Vec<Point> = groups.concat().iter().map(|member| member.point.map(|part| part as f32)).collect();
+        let all = points(&groups.concat());
         let mut worth = 0.0;
         for group in groups {
             let weight: f64 = group.iter().map(|member| member.weight).sum();
-            for query in &points {
-                let distances = group.iter().map(|m| squared_distance(&m.point.map(|part| part as f32), query));
+            for query in &all {
+                let distances = points(group).into_iter().map(|point| squared_distance(&point, query));
                 worth += weight * f64::from(distances.fold(f32::INFINITY, lesser));
             }
         }
@@ -183,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn exchanges_raise_the_least_entries_and_keep_everybody() {
+    fn moves_and_swaps_raise_the_least_entries_and_keep_everybody() {
         let mut state = 7u32;
         let mut random = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -195,13 +188,13 @@ mod tests {
             for size in sizes {
                 groups.push(Vec::new());
                 for _ in 0..size {
-                    let point = std::array::from_fn(|_| random());
+                    let point = (0..8).map(|_| random()).collect();
                     groups.last_mut().unwrap().push(Weighted { number, weight: 1.0 + f64::from(number % 3), point });
                     number += 1;
                 }
             }
             let before = worth(&groups);
-            exchange(&mut groups, max_members);
+            refine(&mut groups, max_members);
             assert!(number == 1 || worth(&groups) > before);
             assert!(groups.iter().all(|group| (1..=max_members).contains(&group.len())));
             let mut numbers: Vec<_> = groups.iter().flatten().map(|member| member.number).collect();

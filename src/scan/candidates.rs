@@ -17,7 +17,6 @@ pub struct Candidates {
 
 impl Candidates {
     /// None yet.
-    #[expect(clippy::new_without_default, reason = "scratch space of a scan")]
     #[inline(always)]
     pub fn new() -> Self {
         Candidates { places: [MaybeUninit::uninit(); MAX_CANDIDATES + UNCONDITIONAL], count: 0 }
@@ -26,7 +25,7 @@ impl Candidates {
     /// Those that were added, in the order in which they were.
     pub fn places(&self) -> &[u32] {
         // SAFETY: `count` grows only over places that have been written.
-        unsafe { self.places[..self.count].assume_init_ref() }
+        unsafe { std::slice::from_raw_parts(self.places.as_ptr().cast(), self.count) }
     }
 
     /// None any more.
