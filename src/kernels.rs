@@ -10,8 +10,11 @@ use crate::{
     collector::{Collector, Ids},
     geometry::{Bits, Geometry},
     registry,
-    simd::{Avx2, Level, Routine},
+    simd::{Avx2, Level},
 };
+
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Routine;
 
 /// Dimensions of a vector.
 pub const DIM: usize = 128;

@@ -39,6 +39,8 @@ pub struct GroupMinima<const G: usize> {
     negative: f64,
     /// [`rounding`] of this many sub-quantizers.
     rounding: f64,
+    /// See [`guess`](Self::guess).
+    guess: f32,
 }
 
 #[inline(always)]
@@ -93,6 +95,7 @@ impl<const G: usize> GroupMinima<G> {
             base: 0.0,
             negative: 0.0,
             rounding: rounding(m),
+            guess: f32::INFINITY,
         };
         this.find(table);
         this
@@ -100,7 +103,12 @@ impl<const G: usize> GroupMinima<G> {
 
     /// Finds the minima of another table of the same shape.
     pub fn find(&mut self, table: &Table) {
-        run_widest(Find { minima: self, table });
+        /// Of what the average group adds.
+        const SHARE: f32 = 0.8;
+        let added = run_widest(Find { minima: self, table });
+        let guess = self.base as f32 + SHARE * added / G as f32;
+        // Where sums overflow there is none.
+        self.guess = if guess.is_nan() { f32::INFINITY } else { guess };
     }
 
     #[inline(always)]
@@ -159,11 +167,9 @@ impl<const G: usize> GroupMinima<G> {
 
     /// A threshold to compare near codes by where none is known yet: the smallest distance that there can be, and 0.8 of what
     /// the average group adds to it.
+    #[inline(always)]
     pub fn guess(&self) -> f32 {
-        const SHARE: f32 = 0.8;
-        let guess = self.base as f32 + SHARE * run_widest(Guess(&self.minima)) / G as f32;
-        // Where sums overflow there is none.
-        if guess.is_nan() { f32::INFINITY } else { guess }
+        self.guess
     }
 
     /// What a code within `threshold` sums to at most, in a LUT that was quantized for a larger one.
@@ -190,15 +196,21 @@ struct Find<'a, const G: usize> {
     table: &'a Table,
 }
 
+/// Finds the minima, and returns the sum of all.
 impl<L, const G: usize> Routine<L> for Find<'_, G> {
-    type Output = ();
+    type Output = f32;
 
     #[inline(always)]
-    fn call(self, _: L) {
+    fn call(self, _: L) -> f32 {
         match self.table.bits() {
             Bits::Eight => self.minima.find_in::<256>(self.table),
             Bits::Four => self.minima.find_in::<16>(self.table),
         }
+        let mut sums = [0.0; G];
+        for row in self.minima.minima.iter() {
+            sums.iter_mut().zip(row).for_each(|(sum, minimum)| *sum += minimum);
+        }
+        fold(&sums, |sum| sum, |a, b| a + b)
     }
 }
 
@@ -223,21 +235,6 @@ impl<L, const G: usize> Routine<L> for Quantize<'_, G> {
                 *entry = unsafe { scaled.to_int_unchecked::<i32>() } as u8;
             }
         }
-    }
-}
-
-struct Guess<'a, const G: usize>(&'a [[f32; G]]);
-
-impl<L, const G: usize> Routine<L> for Guess<'_, G> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn call(self, _: L) -> f32 {
-        let mut sums = [0.0; G];
-        for row in self.0 {
-            sums.iter_mut().zip(row).for_each(|(sum, minimum)| *sum += minimum);
-        }
-        fold(&sums, |sum| sum, |a, b| a + b)
     }
 }
 

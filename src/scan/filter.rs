@@ -355,7 +355,8 @@ where
     /// Offers what can be near in the blocks before `end`.
     #[inline(always)]
     pub fn scan_to(&mut self, end: usize) {
-        let done = if self.bound == f32::INFINITY { self.bootstrap() } else { 0 };
+        // A threshold of a few codes before is no better than none.
+        let done = if self.bound > self.lut.guess() { self.bootstrap() } else { 0 };
         self.scan(done..end);
     }
 
@@ -385,7 +386,7 @@ where
         }
         let Some(smallest) = sum_of_the_nearest(level, &sums[..full], k) else {
             // The guess rules nothing out.
-            self.lut.quantize(level, f32::INFINITY);
+            self.lut.quantize(level, self.bound);
             return 0;
         };
 
@@ -406,7 +407,9 @@ where
                 scored += self.score_hits(None, false, Some(&mut nearest));
             }
         }
-        self.bound = nearest.threshold();
+        if nearest.threshold() < self.bound {
+            self.bound = nearest.threshold();
+        }
         if self.bound > guess || self.bound.is_nan() {
             // The sums say too little, but there may be a threshold now.
             self.lut.quantize(level, self.bound);
@@ -433,7 +436,7 @@ where
     /// Offers what can be near in some of the blocks.
     #[inline(always)]
     pub fn scan(&mut self, blocks: Range<usize>) {
-        let known = self.bound != f32::INFINITY;
+        let known = self.bound <= self.lut.guess();
         let (mut at, mut unfiltered) = (blocks.start, 0usize);
         while at < blocks.end {
             // A block to find a threshold, then longer and longer steps.
