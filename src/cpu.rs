@@ -6,7 +6,7 @@
 
 use std::{fmt, sync::OnceLock};
 
-use crate::{Error, registry};
+use crate::{Error, environment};
 
 /// The environment variable that takes CPU features away: `avx2`, `avx2,-fma`, `-avx512vbmi`.
 pub const MASK_VARIABLE: &str = "PQBENCH_CPU";
@@ -173,7 +173,7 @@ pub fn detected() -> Features {
 pub fn features() -> Result<Features, Error> {
     static FEATURES: OnceLock<Result<Features, Error>> = OnceLock::new();
     FEATURES
-        .get_or_init(|| match registry::environment(MASK_VARIABLE) {
+        .get_or_init(|| match environment::read(MASK_VARIABLE) {
             Some(mask) => detected().masked(&mask),
             None => Ok(detected()),
         })

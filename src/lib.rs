@@ -42,6 +42,7 @@ mod collector;
 pub mod cpu;
 #[cfg(test)]
 mod differential;
+mod environment;
 mod error;
 mod geometry;
 mod groups;
@@ -60,6 +61,7 @@ mod top_k;
 pub use codebook::Codebook;
 pub use codes::Codes;
 pub use collector::{Collector, Ids};
+pub use environment::ignore_environment;
 pub use error::Error;
 pub use geometry::{Bits, Geometry, MAX_DIM, MAX_SUB_QUANTIZERS, Metric};
 pub use list::{List, ScanOptions};

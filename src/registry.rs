@@ -4,18 +4,13 @@
 //! of them, and a crate that embeds this one can register its own. "It is there" and "it runs here" are two questions, as
 //! in simdjson: a variant for another CPU is listed, with the reason why it does not run.
 
-use std::{
-    fmt,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU8, Ordering},
-    },
-};
+use std::{fmt, sync::OnceLock};
 
 use crate::{
     Codebook, Codes, Error, Geometry, List, Query,
     collector::Collector,
     cpu::{self, Feature, Features},
+    environment,
     simd::Info,
 };
 
@@ -328,31 +323,9 @@ pub fn select_for_unprepared_codes(geometry: Geometry) -> Result<&'static Varian
     choose(all(), cpu::features()?, environment_choice(), geometry, usize::MAX, Variant::probes_unprepared_codes)
 }
 
-/// What [`ignore_environment`] knows.
-static ENVIRONMENT: AtomicU8 = AtomicU8::new(UNREAD);
-const UNREAD: u8 = 0;
-const READ: u8 = 1;
-const IGNORED: u8 = 2;
-
-/// Makes the library ignore `PQBENCH_VARIANT` and `PQBENCH_CPU`, for a program whose users' environment must not reach into it.
-/// Whether it came in time: before either was read.
-pub fn ignore_environment() -> bool {
-    let before = ENVIRONMENT.compare_exchange(UNREAD, IGNORED, Ordering::AcqRel, Ordering::Acquire);
-    before != Err(READ)
-}
-
-/// An environment variable, unless they are [ignored](ignore_environment) or it is empty.
-pub(crate) fn environment(name: &str) -> Option<String> {
-    let before = ENVIRONMENT.compare_exchange(UNREAD, READ, Ordering::AcqRel, Ordering::Acquire);
-    if before == Err(IGNORED) {
-        return None;
-    }
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
-}
-
 fn environment_choice() -> Option<&'static str> {
     static CHOICE: OnceLock<Option<String>> = OnceLock::new();
-    CHOICE.get_or_init(|| environment(VARIANT_VARIABLE)).as_deref()
+    CHOICE.get_or_init(|| environment::read(VARIANT_VARIABLE)).as_deref()
 }
 
 /// Selection as a pure function. A name is taken at its word or refused, never replaced.

@@ -31,6 +31,7 @@
 //! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
 
 mod bytes;
+mod expectation;
 mod nibbles;
 mod pass;
 mod prepare;

@@ -1,6 +1,6 @@
 //! One super-block on its way: planned, then looked up pair by pair while blocks of it are left.
 
-use super::{Layout, LookUp, OrderedCodes, SUPER_BLOCK, scan::Expectation};
+use super::{Layout, LookUp, OrderedCodes, SUPER_BLOCK, expectation::Expectation};
 use crate::{
     bounds::lut::ByteLut,
     layout::{self, LINE},
