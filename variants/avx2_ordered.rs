@@ -1,4 +1,4 @@
-//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with AVX2.
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with AVX2.
 //!
 //! Half the width of `avx512-ordered`, and groups of 16 where that tells 256 centroids apart: half as many lines to read at
 //! first, but twice as many steps, and two hundred times as many candidates, each of them a cache line more. On Zen 4 it

@@ -4,7 +4,7 @@
 //! the LUT holds each one's smallest entry: a lower bound, exact once candidates are scored (PQ Fast Scan, André et al., VLDB
 //! 2015). Only these labels are read for every code, two in a byte. The whole codes lie apart; what passes, one code in fifty at
 //! a million, is looked up there in the 64 groups, 32 candidates at a time, and one in twenty of those is scored
-//! ([`merged`](crate::merged)).
+//! ([`coarse`](crate::scan::coarse)).
 //!
 //! Two rows of 32 codes: load, two ands, shift, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), two saturating adds;
 //! with the LUT's loads 2.3 instructions a code. On Intel reading 8 MB a million codes from L3 takes longer than that.

@@ -3,8 +3,8 @@
 //! Each sub-quantizer's 64 groups of similar centroids are merged into 32 that suit the list, and the LUT holds each one's
 //! smallest entry: a lower bound, exact once candidates are scored (PQ Fast Scan, André et al., VLDB 2015). In short lists the
 //! threshold is high, and four bits let one code in ten pass; five let a third of those pass, for twice the shuffles.
-//! The first blocks are scanned in two passes ([`filter`](crate::filter)), and what passes is looked up from the whole codes,
-//! which lie beside the labels, in the 64 groups before it is scored ([`merged`](crate::merged)).
+//! The first blocks are scanned in two passes ([`filter`](crate::scan::filter)), and what passes is looked up from the whole codes,
+//! which lie beside the labels, in the 64 groups before it is scored ([`coarse`](crate::scan::coarse)).
 //!
 //! A row of 32 codes: load, xor, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), or, saturating add: a label's fifth bit
 //! is its byte's top one, which makes each shuffle give zero where the other one's entry is meant. Measured on Zen 4: 2.9

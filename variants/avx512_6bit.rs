@@ -1,9 +1,9 @@
 //! A 6-bit exact filter that streams 12 bytes of a code instead of 16, for lists beyond the caches.
 //!
 //! `avx512-vpermb` uses six bits of each byte that it reads, and reading is what limits it. Here the labels of four
-//! sub-quantizers lie in three rows of bytes ([`SixBitBlock`](crate::merged::SixBitBlock)): three in the low bits, as
+//! sub-quantizers lie in three rows of bytes ([`SixBits`](crate::layout::labels::SixBits)): three in the low bits, as
 //! `vpermb` takes them, and the fourth in the upper two of all three. What passes is scored from the whole codes, row-major,
-//! which lie beside them ([`merged`](crate::merged)): one cache line a candidate, where blocks cost sixteen. The filter is
+//! which lie beside them ([`coarse`](crate::scan::coarse)): one cache line a candidate, where blocks cost sixteen. The filter is
 //! PQ Fast Scan's idea (André et al., VLDB 2015); bits that are packed to save bandwidth are as old as databases that scan
 //! columns.
 //!

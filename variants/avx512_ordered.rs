@@ -1,4 +1,4 @@
-//! Similar codes together, blocks that cannot win skipped: see [`ordered`](crate::ordered), with AVX-512.
+//! Similar codes together, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with AVX-512.
 //!
 //! A row of 64 codes: load, two `vpermi2b` (on Intel each three operations, two of them on port 5; 1/cycle on Zen 4),
 //! `vpmovb2m`, blend, saturating add. What a super-block adds at least is a masked minimum of 256 entries for each of 16

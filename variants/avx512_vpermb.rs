@@ -6,7 +6,7 @@
 //! look-up, on Faiss's blocked layout. `vpermb` ignores an index's upper two bits, so the codes are used as they lie.
 //!
 //! A row of 64 codes: load, `vpermb` (port 5 on Intel, 1/cycle; 1/cycle on Zen 4, 2 on Zen 5), an addition, of which every
-//! other one saturates: no entry is above half of the limit, so that two do not overflow ([`HALF`](crate::lut::HALF)). On
+//! other one saturates: no entry is above half of the limit, so that two do not overflow ([`HALF`](crate::bounds::lut::HALF)). On
 //! Zen 4 an addition that saturates shares one of its two ports with the shuffles. The whole LUT is in 16 registers.
 //! Expected: 20 cycles a block of 64 codes, so that one query over a list beyond the caches takes the time of reading it. A
 //! batch shares the reading: it goes block by block, the codes in registers and the queries' LUTs in L1. Measured at 1M:

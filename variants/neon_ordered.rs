@@ -1,4 +1,4 @@
-//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with NEON.
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with NEON.
 //!
 //! One-register `tbl` for the nibbles, four-register `tbl` for the LUT of a super-block. There is no movemask: whether a block
 //! still has a lane below 255 is a `uminv`, and only the blocks that are left at the end pay for their bits.

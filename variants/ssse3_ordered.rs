@@ -1,4 +1,4 @@
-//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::ordered), with SSSE3.
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with SSSE3.
 //!
 //! A quarter of the width of `avx512-ordered`, without AVX's third operand, and still ahead of every variant that reads all
 //! codes: what it does not read it need not compute either. It loses where `avx2-ordered` does.

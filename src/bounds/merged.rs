@@ -14,8 +14,8 @@ use crate::{
 pub struct MergedLut<const M: usize> {
     lut: HugeVec<[u8; M]>,
     made_from: Version,
-    /// Whose groups they are.
-    groups: usize,
+    /// The [`id`](Merged::id) of the groups.
+    groups: u64,
 }
 
 impl<const M: usize> MergedLut<M> {
@@ -32,9 +32,8 @@ impl<const M: usize> MergedLut<M> {
     /// Makes what has changed since the last time, with the groups of some lists or of one.
     #[inline(always)]
     pub fn follow<L: Level>(&mut self, level: L, fine: &ByteLut<FINE>, groups: &Merged<M>) {
-        let address = std::ptr::from_ref(groups).addr();
-        if self.groups != address {
-            (self.groups, self.made_from) = (address, Version::default());
+        if self.groups != groups.id() {
+            (self.groups, self.made_from) = (groups.id(), Version::default());
         }
         if self.made_from != fine.version() {
             let rows = fine.changed_since(self.made_from);

@@ -1,5 +1,7 @@
 //! The 64 fine groups of a sub-quantizer, merged into the 16 or 32 that a byte shuffle looks up.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{Weighted, merge};
 use crate::{
     Geometry,
@@ -27,15 +29,21 @@ pub struct Merged<const M: usize> {
     members: HugeVec<[u8; MEMBERS]>,
     /// `[m]`: the group of each fine one.
     labels: HugeVec<[u8; FINE]>,
+    /// See [`id`](Self::id).
+    id: u64,
 }
 
 impl<const M: usize> Merged<M> {
     /// Settles the groups for renumbered centroids `[m][k][d]`, of which `count` tells how often each occurs: what is frequent
     /// gets groups of its own, what is rare is lumped together.
     pub fn fit(geometry: Geometry, centroids: &[f32], count: impl Fn(usize, usize) -> f64) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let (m, d, k) = (geometry.m(), geometry.sub_dim(), geometry.num_centroids());
-        let mut this =
-            Merged { members: HugeVec::zeroed(m.next_multiple_of(4)), labels: HugeVec::zeroed(m.next_multiple_of(4)) };
+        let mut this = Merged {
+            members: HugeVec::zeroed(m.next_multiple_of(4)),
+            labels: HugeVec::zeroed(m.next_multiple_of(4)),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+        };
         for m in 0..m {
             let mut sums = vec![0.0f64; FINE * d];
             let mut counts = [0.0; FINE];
@@ -75,6 +83,12 @@ impl<const M: usize> Merged<M> {
                 *number = members[place.min(members.len() - 1)].number;
             }
         }
+    }
+
+    /// A number, not 0, that no other groups have. (An address would not do: it is given again to what comes after them.)
+    #[inline(always)]
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The group of a renumbered code of sub-quantizer `m`.
