@@ -1,5 +1,7 @@
 //! A query: its distance table, and what follows from that, made once for all lists.
 
+use std::any::Any;
+
 use crate::{
     Codebook, Error, Geometry, Metric,
     bounds::lut::ByteLut,
@@ -23,6 +25,17 @@ pub struct Query {
     original: Option<Side>,
     /// By its [grouped](Codebook::grouped) numbers.
     grouped: Option<Side>,
+    workspace: Workspace,
+}
+
+/// Memory that a scan leaves for the next one.
+#[derive(Default)]
+struct Workspace(Option<Box<dyn Any + Send + Sync>>);
+
+impl Clone for Workspace {
+    fn clone(&self) -> Self {
+        Workspace(None)
+    }
 }
 
 /// What there is under one set of numbers.
@@ -161,6 +174,7 @@ impl Query {
             values: Vec::new(),
             original: None,
             grouped: None,
+            workspace: Workspace::default(),
         };
         query.set(vector)?;
         Ok(query)
@@ -172,7 +186,14 @@ impl Query {
     /// # Errors
     /// It has another length, or an entry that is NaN.
     pub fn from_table(geometry: Geometry, table: &[f32]) -> Result<Query, Error> {
-        let mut query = Query { geometry, codebook: None, values: Vec::new(), original: None, grouped: None };
+        let mut query = Query {
+            geometry,
+            codebook: None,
+            values: Vec::new(),
+            original: None,
+            grouped: None,
+            workspace: Workspace::default(),
+        };
         query.set_table(table)?;
         Ok(query)
     }
@@ -228,6 +249,16 @@ impl Query {
         self.codebook = None;
     }
 
+    /// Takes what the scan before [left](Query::leave_workspace), if it is of the kind, or makes one.
+    pub(crate) fn take_workspace<W: Default + Send + Sync + 'static>(&mut self) -> Box<W> {
+        self.workspace.0.take().and_then(|any| any.downcast().ok()).unwrap_or_default()
+    }
+
+    /// Leaves memory to the next scan.
+    pub(crate) fn leave_workspace<W: Send + Sync + 'static>(&mut self, workspace: Box<W>) {
+        self.workspace.0 = Some(workspace);
+    }
+
     fn forget(&mut self) {
         self.original.iter_mut().chain(&mut self.grouped).for_each(Side::forget);
     }
@@ -279,7 +310,7 @@ impl Query {
     /// All under the grouped numbers of the codebook that it is bound to.
     #[inline(always)]
     pub(crate) fn grouped(&mut self) -> &mut Side {
-        let Query { geometry, codebook, values, original, grouped } = self;
+        let Query { geometry, codebook, values, original, grouped, .. } = self;
         let side = grouped.get_or_insert_with(|| Side::new(*geometry));
         if let (false, Some(codebook)) = (side.filled, codebook) {
             let numbers = codebook.grouped();

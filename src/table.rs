@@ -58,6 +58,9 @@ const AT_ONCE: usize = 32;
 /// The same with 4 bits, where there are no more.
 const AT_ONCE_4_BIT: usize = 16;
 
+/// Dimensions that most sub-quantizers have.
+const COMMON_SUB_DIM: usize = 8;
+
 /// Centroids for SIMD across them, `[m][k / n][d][k % n]` with `n` = 32 (with 4 bits 16): read in the order in which they lie.
 ///
 /// ```text
@@ -115,9 +118,9 @@ impl<L> Routine<L> for Fill<'_> {
 impl Fill<'_> {
     #[inline(always)]
     fn rows<const N: usize, const PRODUCTS: bool>(self) {
-        // So that the compiler sees the number that most quantizers have.
+        // So that the compiler sees the number.
         match self.centroids.geometry.sub_dim() {
-            8 => self.rows_of::<N, PRODUCTS>(8),
+            COMMON_SUB_DIM => self.rows_of::<N, PRODUCTS>(COMMON_SUB_DIM),
             d => self.rows_of::<N, PRODUCTS>(d),
         }
     }
@@ -127,6 +130,14 @@ impl Fill<'_> {
         let k = self.centroids.geometry.num_centroids();
         let rows = self.table.entries.chunks_exact_mut(k).zip(self.centroids.values.chunks_exact(k * d));
         for ((row, centroids), part) in rows.zip(self.values.chunks_exact(d)) {
+            // A copy stays in registers.
+            let mut copy = [0.0; COMMON_SUB_DIM];
+            let part = if d == COMMON_SUB_DIM {
+                copy.copy_from_slice(part);
+                &copy[..]
+            } else {
+                part
+            };
             for (sums, columns) in row.as_chunks_mut::<N>().0.iter_mut().zip(centroids.chunks_exact(N * d)) {
                 let mut partial = [0.0f32; N];
                 for (column, q) in columns.as_chunks::<N>().0.iter().zip(part) {

@@ -62,6 +62,7 @@ fn probe(query: &mut Query, rows: &[u8], out: &mut Collector<'_>) {
 
 #[inline(always)]
 fn scan(m: usize, k: usize, table: &[f32], rows: &[u8], out: &mut Collector<'_>) {
+    let table = &table[..m * k];
     for (id, row) in rows.chunks_exact(m).enumerate() {
         out.push(id as u32, distance(row, table, k));
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     candidates::{Candidates, MAX_CANDIDATES},
     filter::{BOOTSTRAP, Blocks, Filter, Hits, Plain, STEP, Scorer, TakeSums},
-    score,
+    score::{self, OfferBlockPlaces},
 };
 use crate::{
     Codebook, Error, Query,
@@ -176,15 +176,22 @@ impl<'a> ByBlocks<'a> {
 
     /// Offers the candidates, until there are none.
     #[inline(always)]
-    fn settle(&mut self, out: &mut Collector<'_>) {
-        self.codes.score(self.table, self.candidates.places(), out);
+    fn settle<L: Level>(&mut self, level: L, out: &mut Collector<'_>) {
+        level.run_apart(self.codes.offer(self.table, self.candidates.places(), out));
         self.candidates.clear();
     }
 }
 
 impl<L: Level, const F: usize> Scorer<L, F> for ByBlocks<'_> {
     #[inline(always)]
-    fn score(&mut self, _: L, _: Option<(&[[u8; F]], u8)>, hits: &[(usize, u64)], _: bool, out: &mut Collector<'_>) {
+    fn score(
+        &mut self,
+        level: L,
+        _: Option<(&[[u8; F]], u8)>,
+        hits: &[(usize, u64)],
+        _: bool,
+        out: &mut Collector<'_>,
+    ) {
         for &(block, lanes) in hits {
             if lanes.count_ones() as usize > LINE / 2 {
                 let (first, m) = ((block * LINE) as u32, self.codes.m());
@@ -192,19 +199,27 @@ impl<L: Level, const F: usize> Scorer<L, F> for ByBlocks<'_> {
             } else {
                 self.candidates.add_lanes(block * LINE, lanes);
                 if self.candidates.places().len() > MAX_CANDIDATES - LINE {
-                    self.settle(out);
+                    self.settle(level, out);
                 }
             }
         }
-        self.settle(out);
+        self.settle(level, out);
     }
 }
 
 impl BlockedCodes {
     /// Offers the codes at some places.
-    #[inline(always)]
     pub fn score(&self, table: &Table, places: &[u32], out: &mut Collector<'_>) {
-        score::offer_block_places(table, self.m(), self.lines(), self.height(), places, out);
+        self.offer(table, places, out).call(());
+    }
+
+    fn offer<'a, 'o>(
+        &'a self,
+        table: &'a Table,
+        places: &'a [u32],
+        out: &'a mut Collector<'o>,
+    ) -> OfferBlockPlaces<'a, 'o> {
+        OfferBlockPlaces { table, m: self.m(), lines: self.lines(), height: self.height(), places, out }
     }
 }
 

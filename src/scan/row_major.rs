@@ -160,6 +160,10 @@ struct Sum<'a, 't, T, const G: usize> {
     take: &'t mut T,
 }
 
+/// Begins with a cache line, so that no part of it that is loaded is in two.
+#[repr(align(64))]
+struct Aligned<T>(T);
+
 impl<L: Level, T: TakeSums<L>, const G: usize> Routine<L> for Sum<'_, '_, T, G> {
     type Output = ();
 
@@ -167,8 +171,8 @@ impl<L: Level, T: TakeSums<L>, const G: usize> Routine<L> for Sum<'_, '_, T, G> 
     fn call(self, level: L) {
         let Sum { rows, informative, lut, take } = self;
         let index = L::Bytes::column_index(level, &informative);
-        let mut entries = [[0; G]; FIRST];
-        for (entries, &m) in entries.iter_mut().zip(&informative) {
+        let mut entries = Aligned([[0; G]; FIRST]);
+        for (entries, &m) in entries.0.iter_mut().zip(&informative) {
             *entries = L::Bytes::arrange(level, &lut[m % M]);
         }
         for block in rows.chunks_exact(LINE) {
@@ -177,7 +181,7 @@ impl<L: Level, T: TakeSums<L>, const G: usize> Routine<L> for Sum<'_, '_, T, G> 
                 *columns = L::Bytes::eight_columns(level, index, rows);
             }
             let mut sums = Line::<L::Bytes>::splat(level, 0);
-            for (m, entries) in entries.iter().enumerate() {
+            for (m, entries) in entries.0.iter().enumerate() {
                 for (part, columns) in columns.iter().enumerate().take(LINE / L::Bytes::LANES) {
                     let found = L::Bytes::look_up_arranged(entries, columns[m]);
                     sums.set_part(part, sums.part(part).add_saturating(found));

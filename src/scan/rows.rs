@@ -3,7 +3,7 @@
 use super::{
     candidates::{Candidates, MAX_CANDIDATES},
     filter::Scorer,
-    score,
+    score::{self, OfferPlaces},
 };
 use crate::{
     Codebook,
@@ -57,7 +57,7 @@ impl Rows {
 
     /// Offers the rows at some places.
     pub fn score(&self, table: &Table, places: &[u32], out: &mut Collector<'_>) {
-        score::offer_places(table, self.m, &self.bytes, places, 0, out);
+        Routine::call(OfferPlaces { table, m: self.m, rows: &self.bytes, places, first: 0, out }, ());
     }
 
     /// Bytes that it holds.
@@ -101,7 +101,8 @@ impl<'a> ByRows<'a> {
         if let Some((lut, limit)) = finer {
             look_again(level, self.rows, self.m, lut, limit, &mut self.candidates);
         }
-        score::offer_places(self.table, self.m, self.rows, self.candidates.places(), self.first, out);
+        let ByRows { rows, m, first, table, .. } = *self;
+        level.run_apart(OfferPlaces { table, m, rows, places: self.candidates.places(), first, out });
         self.candidates.clear();
     }
 }
@@ -116,8 +117,10 @@ impl<L: Level, const F: usize> Scorer<L, F> for ByRows<'_> {
         more: bool,
         out: &mut Collector<'_>,
     ) {
+        /// Lanes of a block that are scored without a second look at all, which would take as long.
+        const MOST: usize = LINE / 4 * 3;
         /// Blocks whose candidates can wait together.
-        const TOGETHER: usize = MAX_CANDIDATES / (LINE / 2);
+        const TOGETHER: usize = MAX_CANDIDATES / MOST;
         let far = self.far;
         // Where there is no finer LUT, few are left: those are scored while they arrive as fast as later.
         let keep = more && far && finer.is_some();
@@ -127,7 +130,7 @@ impl<L: Level, const F: usize> Scorer<L, F> for ByRows<'_> {
             self.settle(level, finer, out);
             for &(block, lanes) in parts.next().unwrap_or_default() {
                 let first = block * LINE;
-                if lanes.count_ones() as usize > LINE / 2 {
+                if lanes.count_ones() as usize > MOST {
                     let rows = &self.rows[first * self.m..];
                     score::offer_row_lanes(self.table, self.m, rows, lanes, self.first + first as u32, out);
                 } else {

@@ -1,12 +1,13 @@
 //! The distances of single codes: table entries summed over the sub-quantizers in order.
 //!
-//! Several at once, since one sum waits for each of its additions. Scalar code, which gains nothing from a level's instructions, so
-//! that there is one of each function, and not one in every variant.
+//! Several at once, since one sum waits for each of its additions. What scores most is compiled for each level, whose instructions
+//! bring entries together in fewer operations; not for each variant.
 
 use crate::{
     collector::Collector,
     geometry::{Bits, with_m},
     layout::LINE,
+    simd::Routine,
     table::Table,
 };
 
@@ -76,23 +77,32 @@ pub fn of_lanes<const N: usize>(table: &Table, m: usize, lanes: [(&[[u8; LINE]],
     )
 }
 
-/// Offers the codes at some `places` of blocks of `height` lines.
-pub fn offer_block_places(
-    table: &Table,
-    m: usize,
-    lines: &[[u8; LINE]],
-    height: usize,
-    places: &[u32],
-    out: &mut Collector<'_>,
-) {
-    for places in places.chunks(TOGETHER) {
-        let mut some = [(lines, 0); TOGETHER];
-        for (n, (block, lane)) in some.iter_mut().enumerate() {
-            let place = places[n.min(places.len() - 1)] as usize;
-            (*block, *lane) = (&lines[place / LINE * height..], place % LINE);
-        }
-        for (&place, distance) in places.iter().zip(of_lanes(table, m, some)) {
-            out.push(place, distance);
+/// Offers the codes at some `places` of blocks of `height` lines. Run [apart](crate::simd::Level::run_apart): it needs many
+/// registers.
+pub struct OfferBlockPlaces<'a, 'o> {
+    pub table: &'a Table,
+    pub m: usize,
+    pub lines: &'a [[u8; LINE]],
+    pub height: usize,
+    pub places: &'a [u32],
+    pub out: &'a mut Collector<'o>,
+}
+
+impl<L> Routine<L> for OfferBlockPlaces<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self, _: L) {
+        let OfferBlockPlaces { table, m, lines, height, places, out } = self;
+        for places in places.chunks(TOGETHER) {
+            let mut some = [(lines, 0); TOGETHER];
+            for (n, (block, lane)) in some.iter_mut().enumerate() {
+                let place = places[n.min(places.len() - 1)] as usize;
+                (*block, *lane) = (&lines[place / LINE * height..], place % LINE);
+            }
+            for (&place, distance) in places.iter().zip(of_lanes(table, m, some)) {
+                out.push(place, distance);
+            }
         }
     }
 }
@@ -122,17 +132,35 @@ fn of_row<const K: usize>(table: &[[f32; K]], row: &[u8]) -> f32 {
     row.iter().zip(table).fold(0.0, |sum, (&code, entries)| sum + entries[usize::from(code) % K])
 }
 
-/// Offers the codes at some `places` among row-major `rows` of `m` bytes, whose own places begin with `first`.
-pub fn offer_places(table: &Table, m: usize, rows: &[u8], places: &[u32], first: u32, out: &mut Collector<'_>) {
-    with_rows!(table, m, entries, {
-        for places in places.chunks(TOGETHER) {
-            let mut some = [places[places.len() - 1] as usize; TOGETHER];
-            some.iter_mut().zip(places).for_each(|(some, &place)| *some = place as usize);
-            for (&place, distance) in places.iter().zip(sums_of_rows(entries, m, rows, some)) {
-                out.push(first + place, distance);
+/// Offers the codes at some `places` among row-major `rows` of `m` bytes, whose own places begin with `first`. Run
+/// [apart](crate::simd::Level::run_apart): it needs many registers.
+pub struct OfferPlaces<'a, 'o> {
+    pub table: &'a Table,
+    pub m: usize,
+    pub rows: &'a [u8],
+    pub places: &'a [u32],
+    pub first: u32,
+    pub out: &'a mut Collector<'o>,
+}
+
+impl<L> Routine<L> for OfferPlaces<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self, _: L) {
+        let OfferPlaces { table, m, rows, places, first, out } = self;
+        with_rows!(table, m, entries, {
+            for places in places.chunks(TOGETHER) {
+                let mut some = [0; TOGETHER];
+                for (n, some) in some.iter_mut().enumerate() {
+                    *some = places[n.min(places.len() - 1)] as usize;
+                }
+                for (&place, distance) in places.iter().zip(sums_of_rows(entries, m, rows, some)) {
+                    out.push(first + place, distance);
+                }
             }
-        }
-    });
+        });
+    }
 }
 
 /// Offers row-major `rows` of `m` bytes, whose places begin with `first`.

@@ -250,8 +250,11 @@ impl ByteVector for U8x32 {
     fn arrange<const G: usize>(_: Avx2, entries: &[u8; G]) -> [u8; G] {
         let mut arranged = *entries;
         for (from, to) in entries.as_chunks::<64>().0.iter().zip(arranged.as_chunks_mut::<64>().0) {
-            for at in 16..64 {
-                to[at] = from[at - 16] ^ from[at];
+            let [mut before, ..] = *from.as_chunks::<16>().0 else { continue };
+            for to in &mut to.as_chunks_mut::<16>().0[1..] {
+                let now = *to;
+                *to = (u128::from_ne_bytes(before) ^ u128::from_ne_bytes(now)).to_ne_bytes();
+                before = now;
             }
         }
         arranged

@@ -9,45 +9,45 @@ pub const NEAREST: usize = 4;
 pub const NONE: usize = usize::MAX;
 
 /// What each sub-quantizer is expected to add to the distances in a super-block.
+#[derive(Default)]
 pub struct Expectation {
     /// The query's parts, `[d][m]`; none if only its table is known.
-    values: Option<Vec<f32>>,
+    values: Vec<f32>,
     products: bool,
     /// The rows' means, `[m]`, where there are no values.
     means: Vec<f32>,
     /// Super-blocks that come first, [`NONE`] behind the last.
     pub nearest: [usize; NEAREST],
+    parts: Vec<f32>,
 }
 
 impl Expectation {
-    /// Of a query to a list.
-    pub fn new<L, K, const G: usize>(query: &mut Query, codes: &OrderedCodes<L, K, G>) -> Self {
+    /// Makes it that of a query to a list.
+    pub fn set<L, K, const G: usize>(&mut self, query: &mut Query, codes: &OrderedCodes<L, K, G>) {
         let (geometry, count) = (query.geometry(), codes.num_super_blocks());
         let (m, d) = (geometry.m(), geometry.sub_dim());
-        let products = codes.codebook.metric() == Metric::InnerProduct;
-        let values = query.values().map(|values| {
-            let mut by_dimension = vec![0.0; m * d];
+        self.products = codes.codebook.metric() == Metric::InnerProduct;
+        self.nearest = [NONE; NEAREST];
+        self.values.clear();
+        if let Some(values) = query.values() {
+            self.values.resize(m * d, 0.0);
             for (at, part) in values.chunks_exact(d).enumerate() {
-                part.iter().enumerate().for_each(|(d, &value)| by_dimension[d * m + at] = value);
+                part.iter().enumerate().for_each(|(d, &value)| self.values[d * m + at] = value);
             }
-            by_dimension
-        });
-        let mut this = Expectation { values, products, means: Vec::new(), nearest: [NONE; NEAREST] };
-        if this.values.is_some() {
-            this.find_nearest(&codes.moments, count);
+            self.find_nearest(&codes.moments, count);
         } else {
             let k = geometry.num_centroids();
             let rows = codes.side(query).table.entries().chunks_exact(k);
-            this.means = rows.map(|row| row.iter().sum::<f32>() / k as f32).collect();
-            this.nearest.iter_mut().zip(0..count).for_each(|(nearest, at)| *nearest = at);
+            self.means.clear();
+            self.means.extend(rows.map(|row| row.iter().sum::<f32>() / k as f32));
+            self.nearest.iter_mut().zip(0..count).for_each(|(nearest, at)| *nearest = at);
         }
-        this
     }
 
     /// Finds the super-blocks with the nearest means.
     fn find_nearest(&mut self, moments: &Moments, count: usize) {
         let mut nearest = [(f32::INFINITY, NONE); NEAREST];
-        let mut parts = Vec::with_capacity(moments.m);
+        let mut parts = std::mem::take(&mut self.parts);
         for at in 0..count {
             self.distances_of_means(moments, at, &mut parts);
             let mut next = (parts.iter().sum(), at);
@@ -60,13 +60,17 @@ impl Expectation {
                 }
             }
         }
+        self.parts = parts;
         self.nearest = nearest.map(|(_, at)| at);
     }
 
     /// What each part of the query adds to the distance from the mean of a super-block.
     #[inline(always)]
     fn distances_of_means(&self, moments: &Moments, at: usize, parts: &mut Vec<f32>) {
-        let Some(values) = &self.values else { return parts.clone_from(&self.means) };
+        let values = &self.values[..];
+        if values.is_empty() {
+            return parts.clone_from(&self.means);
+        }
         parts.clear();
         parts.resize(moments.m, 0.0);
         let means = &moments.means[at * values.len()..][..values.len()];
@@ -81,7 +85,7 @@ impl Expectation {
     #[inline(always)]
     pub fn of(&self, moments: &Moments, at: usize, parts: &mut Vec<f32>) {
         self.distances_of_means(moments, at, parts);
-        if self.values.is_some() {
+        if !self.values.is_empty() {
             let variances = &moments.variances[at * moments.m..][..moments.m];
             parts.iter_mut().zip(variances).for_each(|(sum, variance)| *sum += variance);
         }

@@ -96,7 +96,7 @@ pub trait Layout<const G: usize>: Clone + Send + Sync + 'static {
     /// Whether [`look_again`](Layout::look_again) does anything.
     const LOOKS_AGAIN: bool;
     /// What a query makes for a super-block.
-    type Plan: Default;
+    type Plan: Default + Send + Sync + 'static;
     /// What it takes to look up a pair of sub-quantizers.
     type Pair<'a, L: Level>: LookUp<L>
     where

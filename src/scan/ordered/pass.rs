@@ -36,9 +36,10 @@ pub struct Pass<K: Layout<G>, const G: usize> {
     base: u8,
 }
 
-impl<K: Layout<G>, const G: usize> Pass<K, G> {
-    pub fn none() -> Box<Self> {
-        Box::new(Pass {
+impl<K: Layout<G>, const G: usize> Default for Pass<K, G> {
+    /// Of no super-block.
+    fn default() -> Self {
+        Pass {
             sums: [[0; LINE]; BLOCKS],
             alive: [0; BLOCKS],
             num_alive: 0,
@@ -49,7 +50,14 @@ impl<K: Layout<G>, const G: usize> Pass<K, G> {
             at: 0,
             len: 0,
             base: 0,
-        })
+        }
+    }
+}
+
+impl<K: Layout<G>, const G: usize> Pass<K, G> {
+    /// Makes it one of no super-block.
+    pub fn clear(&mut self) {
+        (self.len, self.num_alive) = (0, 0);
     }
 
     /// Begins with super-block `at`.

@@ -44,24 +44,32 @@ where
 {
     /// Offers what can be near `query`.
     pub fn scan_one(&self, query: &mut Query, out: &mut Collector<'_>) {
-        let expectation = Expectation::new(query, self);
-        self.level.run(One { codes: self, expectation, side: self.side(query), out });
+        let mut workspace = self.workspace(query);
+        self.level.run(One { codes: self, workspace: &mut workspace, side: self.side(query), out });
+        query.leave_workspace(workspace);
     }
 
     /// [`scan_one`](OrderedCodes::scan_one) for several queries, which go through the list side by side: each super-block comes
     /// from memory once for all of them.
     pub fn scan_several(&self, queries: &mut [Query], outs: &mut [Collector<'_>]) {
         for (queries, outs) in queries.chunks_mut(SIDE_BY_SIDE).zip(outs.chunks_mut(SIDE_BY_SIDE)) {
-            let expected = queries.iter_mut().map(|query| Expectation::new(query, self)).collect();
+            let mut workspaces: Vec<_> = queries.iter_mut().map(|query| self.workspace(query)).collect();
             let sides = queries.iter_mut().map(|query| self.side(query)).collect();
-            self.level.run(Several { codes: self, expected, sides, outs });
+            self.level.run(Several { codes: self, workspaces: &mut workspaces, sides, outs });
+            queries.iter_mut().zip(workspaces).for_each(|(query, workspace)| query.leave_workspace(workspace));
         }
+    }
+
+    fn workspace(&self, query: &mut Query) -> Box<Workspace<K, G>> {
+        let mut workspace: Box<Workspace<K, G>> = query.take_workspace();
+        workspace.expectation.set(query, self);
+        workspace
     }
 }
 
-struct One<'a, 'o, L, K, const G: usize> {
+struct One<'a, 'o, L, K: Layout<G>, const G: usize> {
     codes: &'a OrderedCodes<L, K, G>,
-    expectation: Expectation,
+    workspace: &'a mut Workspace<K, G>,
     side: &'a mut Side,
     out: &'a mut Collector<'o>,
 }
@@ -74,14 +82,14 @@ where
 
     #[inline(always)]
     fn call(self, level: L) {
-        let mut scan = Scan::new(level, self.codes, &self.expectation, self.side, self.out);
+        let mut scan = Scan::new(level, self.codes, self.workspace, self.side, self.out);
         while scan.go_on() {}
     }
 }
 
-struct Several<'a, 'o, L, K, const G: usize> {
+struct Several<'a, 'o, L, K: Layout<G>, const G: usize> {
     codes: &'a OrderedCodes<L, K, G>,
-    expected: Vec<Expectation>,
+    workspaces: &'a mut [Box<Workspace<K, G>>],
     sides: Vec<&'a mut Side>,
     outs: &'a mut [Collector<'o>],
 }
@@ -95,8 +103,8 @@ where
     #[inline(always)]
     fn call(self, level: L) {
         let mut scans = Vec::with_capacity(self.sides.len());
-        for ((side, expectation), out) in self.sides.into_iter().zip(&self.expected).zip(self.outs) {
-            scans.push(Scan::new(level, self.codes, expectation, side, out));
+        for ((side, workspace), out) in self.sides.into_iter().zip(self.workspaces).zip(self.outs) {
+            scans.push(Scan::new(level, self.codes, workspace, side, out));
         }
         for end in (0..=NEAREST + self.codes.num_super_blocks() + TURN).step_by(TURN) {
             for scan in &mut scans {
@@ -115,28 +123,48 @@ impl Moments {
     }
 }
 
+/// What a query needs on its way through a list, and leaves to the next list.
+struct Workspace<K: Layout<G>, const G: usize> {
+    expectation: Expectation,
+    /// What each sub-quantizer is expected to add.
+    expected: Vec<f32>,
+    /// The super-block that is worked on, and the next one.
+    passes: [Box<Pass<K, G>>; 2],
+    /// Lanes that are to be scored; what it takes is on the way.
+    candidates: Candidates,
+    /// Codes that are scored when there are enough.
+    waiting: Waiting,
+    /// Places and distances of those whose ids are on the way.
+    near: Vec<(usize, f32)>,
+}
+
+impl<K: Layout<G>, const G: usize> Default for Workspace<K, G> {
+    fn default() -> Self {
+        Workspace {
+            expectation: Expectation::default(),
+            expected: Vec::new(),
+            passes: Default::default(),
+            candidates: Candidates::new(),
+            waiting: Waiting::default(),
+            near: Vec::new(),
+        }
+    }
+}
+
 /// One query on its way through the list. While a super-block is worked on, the next one is planned and its first codes are
 /// on the way.
 struct Scan<'a, 'o, L, K: Layout<G>, const G: usize> {
     level: L,
     codes: &'a OrderedCodes<L, K, G>,
-    expectation: &'a Expectation,
     /// Super-blocks that have had their turn: first the nearest, then all.
     visited: usize,
     table: &'a Table,
     lut: &'a mut ByteLut<G>,
     /// As many codes as are wanted are known to lie within it.
     bound: f32,
-    /// The super-block that is worked on, and the next one.
-    passes: [Box<Pass<K, G>>; 2],
-    /// Lanes that are to be scored; what it takes is on the way.
-    candidates: Candidates,
-    /// The super-block that they are of.
+    workspace: &'a mut Workspace<K, G>,
+    /// The super-block that the candidates are of.
     candidates_at: usize,
-    /// Codes that are scored when there are enough.
-    waiting: Waiting,
-    /// Places and distances of those whose ids are on the way.
-    near: Vec<(usize, f32)>,
     /// Whether the second look lets most candidates pass. Blocks of which most are candidates are scored without it then.
     most_pass: bool,
     /// Super-blocks that are still to be scored without the filter.
@@ -149,7 +177,7 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
     fn new(
         level: L,
         codes: &'a OrderedCodes<L, K, G>,
-        expectation: &'a Expectation,
+        workspace: &'a mut Workspace<K, G>,
         side: &'a mut Side,
         out: &'a mut Collector<'o>,
     ) -> Self
@@ -158,19 +186,16 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
     {
         let (table, lut) = side.lut::<G>();
         lut.begin(u8::MAX, 0, out.threshold());
+        workspace.passes.iter_mut().for_each(|pass| pass.clear());
         let mut this = Scan {
             level,
             codes,
-            expectation,
             visited: 0,
             table,
             lut,
             bound: out.threshold(),
-            passes: [Pass::none(), Pass::none()],
-            candidates: Candidates::new(),
+            workspace,
             candidates_at: 0,
-            waiting: Waiting::new(codes.codebook.geometry().m()),
-            near: Vec::with_capacity(WORTH_IT),
             most_pass: !K::LOOKS_AGAIN,
             unfiltered: 0,
             out,
@@ -185,15 +210,16 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
     /// made for the average distance there.
     #[inline(always)]
     fn bootstrap(&mut self) {
-        let (level, k, at) = (self.level, self.out.k(), self.expectation.nearest[0]);
+        let (level, k) = (self.level, self.out.k());
+        let Workspace { expectation, expected, passes: [pass, _], candidates, waiting, .. } = &mut *self.workspace;
+        let at = expectation.nearest[0];
         if k == 0 || at == NONE {
             return;
         }
-        let mut expected = Vec::new();
-        self.expectation.of(&self.codes.moments, at, &mut expected);
+        let codes = self.codes;
+        expectation.of(&codes.moments, at, expected);
         self.lut.follow(expected.iter().sum());
-        let Scan { codes, passes: [pass, _], .. } = self;
-        pass.plan(level, codes, at, self.expectation, self.lut);
+        pass.plan(level, codes, at, expectation, self.lut);
         pass.look_up(level, codes, self.lut, None);
         let found = pass.count_up_to(level, LIMIT);
         // Of some that are not allowed as many more are looked at.
@@ -202,11 +228,11 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
             let wanted = found.min(times.saturating_mul(SEVERAL));
             let limit = smallest_limit(&Counted(level, pass), wanted).unwrap_or(LIMIT);
             let mut top = TopK::new(k);
-            let Scan { candidates, waiting, table, out, .. } = self;
+            let (table, out, m) = (self.table, &*self.out, codes.codebook.geometry().m());
             let ids = codes.ids_of(at);
             let mut score = |candidates: &mut Candidates| {
                 waiting.take(candidates, &codes.super_blocks, at);
-                waiting.score(table, |place, distance| {
+                waiting.score(table, m, |place, distance| {
                     if !out.is_selective() || out.allows(ids[place - at * SUPER_BLOCK]) {
                         top.push(0, distance);
                     }
@@ -234,8 +260,7 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
         } else {
             self.unfiltered = 1;
         }
-        let [pass, _] = &mut self.passes;
-        (pass.len, pass.num_alive) = (0, 0);
+        pass.clear();
         // Perhaps above the one that the LUT was made for.
         self.lut.follow(self.bound);
     }
@@ -251,9 +276,10 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
     #[inline(always)]
     fn go_on(&mut self) -> bool {
         self.score_candidates();
-        self.passes.swap(0, 1);
+        self.workspace.passes.swap(0, 1);
         self.next_pass();
-        let Scan { level, passes: [now, next], codes, lut, .. } = self;
+        let Scan { level, codes, lut, .. } = self;
+        let [now, next] = &mut self.workspace.passes;
         if now.len + next.len == 0 {
             self.settle();
             return false;
@@ -270,9 +296,9 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
         if self.lut.minima().is_tighter(threshold, self.lut.threshold()) {
             self.lut.follow(threshold);
         }
-        self.passes[1].len = 0;
-        while self.passes[1].len == 0 && self.visited < NEAREST + self.codes.num_super_blocks() {
-            let nearest = &self.expectation.nearest;
+        self.workspace.passes[1].len = 0;
+        while self.workspace.passes[1].len == 0 && self.visited < NEAREST + self.codes.num_super_blocks() {
+            let nearest = &self.workspace.expectation.nearest;
             let at = nearest.get(self.visited).copied().unwrap_or_else(|| self.visited - NEAREST);
             let again = self.visited >= NEAREST && nearest.contains(&at);
             self.visited += 1;
@@ -283,8 +309,8 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
                 self.unfiltered -= 1;
                 self.score_lanes(at, 0..self.codes.ids_of(at).len());
             } else {
-                let [_, next] = &mut self.passes;
-                next.plan(self.level, self.codes, at, self.expectation, self.lut);
+                let Workspace { passes: [_, next], expectation, .. } = &mut *self.workspace;
+                next.plan(self.level, self.codes, at, expectation, self.lut);
             }
         }
     }
@@ -292,12 +318,12 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
     /// Takes up what has passed in the super-block that is worked on.
     #[inline(always)]
     fn gather(&mut self) {
-        let [now, _] = &self.passes;
+        let [now, _] = &self.workspace.passes;
         let (len, at) = (now.len, now.at);
         let (alive, mut count) = (now.num_alive, 0);
         self.candidates_at = at;
         for i in 0..alive {
-            let [now, _] = &self.passes;
+            let [now, _] = &self.workspace.passes;
             let lane = usize::from(now.alive[i]);
             let near = now.up_to(self.level, lane, LIMIT);
             count += near.count_ones() as usize;
@@ -306,8 +332,9 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
                 continue;
             }
             let super_blocks = &self.codes.super_blocks;
-            self.candidates.add_lanes_and(lane, near, |lane| super_blocks.prefetch_code(at, lane));
-            if self.candidates.places().len() > MAX_CANDIDATES - LINE {
+            let candidates = &mut self.workspace.candidates;
+            candidates.add_lanes_and(lane, near, |lane| super_blocks.prefetch_code(at, lane));
+            if candidates.places().len() > MAX_CANDIDATES - LINE {
                 self.score_candidates();
             }
         }
@@ -321,7 +348,8 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
 
     #[inline(always)]
     fn score_candidates(&mut self) {
-        let Scan { level, codes, candidates, candidates_at: at, most_pass, waiting, lut, .. } = self;
+        let Scan { level, codes, candidates_at: at, most_pass, lut, .. } = self;
+        let Workspace { candidates, waiting, .. } = &mut *self.workspace;
         if candidates.places().is_empty() {
             return;
         }
@@ -339,8 +367,9 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
     #[inline(always)]
     fn settle(&mut self) {
         let threshold = self.threshold();
-        let Scan { codes, table, waiting, near, out, .. } = self;
-        waiting.score(table, |place, distance| {
+        let Scan { codes, table, out, .. } = self;
+        let Workspace { waiting, near, .. } = &mut *self.workspace;
+        waiting.score(table, codes.codebook.geometry().m(), |place, distance| {
             // Checked here so that only few ids are read.
             if distance <= threshold || distance.is_nan() {
                 prefetch(&codes.ids[place]);
@@ -353,8 +382,8 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
     /// Scores all codes in these lanes of a super-block.
     #[inline(always)]
     fn score_lanes(&mut self, at: usize, lanes: Range<usize>) {
-        let Waiting { rows, m, .. } = &mut self.waiting;
-        let (before, m) = (rows.len(), *m);
+        let rows = &mut self.workspace.waiting.rows;
+        let (before, m) = (rows.len(), self.codes.codebook.geometry().m());
         for (lane, &id) in lanes.clone().zip(&self.codes.ids_of(at)[lanes]) {
             self.codes.super_blocks.push_row(at, lane, rows);
             let [distance] = score::of_rows(self.table, m, &rows[before..], [0]);
@@ -370,19 +399,13 @@ fn nearly_all(count: usize, of: usize) -> bool {
 }
 
 /// Whole codes that are to be scored, and their places in the list.
+#[derive(Default)]
 struct Waiting {
-    m: usize,
     rows: Vec<u8>,
     places: Vec<u32>,
 }
 
 impl Waiting {
-    #[inline(always)]
-    fn new(m: usize) -> Self {
-        // Much room would be much to bring into a cache.
-        Waiting { m, rows: Vec::with_capacity(4 * WORTH_IT * m), places: Vec::with_capacity(4 * WORTH_IT) }
-    }
-
     /// Takes over the candidates of a super-block.
     #[inline(always)]
     fn take<K: Layout<G>, const G: usize>(&mut self, candidates: &mut Candidates, super_blocks: &K, at: usize) {
@@ -395,11 +418,11 @@ impl Waiting {
 
     /// Hands the place and distance of each code to `push`, until there are none.
     #[inline(always)]
-    fn score(&mut self, table: &Table, mut push: impl FnMut(usize, f32)) {
+    fn score(&mut self, table: &Table, m: usize, mut push: impl FnMut(usize, f32)) {
         let mut start = 0;
         for places in self.places.chunks(score::TOGETHER) {
             let some = std::array::from_fn(|n| start + n.min(places.len() - 1));
-            let distances: [f32; score::TOGETHER] = score::of_rows(table, self.m, &self.rows, some);
+            let distances: [f32; score::TOGETHER] = score::of_rows(table, m, &self.rows, some);
             places.iter().zip(distances).for_each(|(&place, distance)| push(place as usize, distance));
             start += places.len();
         }
