@@ -29,7 +29,7 @@ use crate::{
     memory::HugeVec,
     query::{HasMerged, Side},
     registry::{Prepare, Scan, cannot_run},
-    simd::{Level, Routine},
+    simd::{ByteVector, Level, Routine},
 };
 
 /// Codes in a list from which on groups are fitted to it.
@@ -233,7 +233,8 @@ impl<L: Level, B: Labels<G>, const G: usize> Blocks<L, G> for LabelledCodes<B> {
 
     #[inline(always)]
     fn for_each_sum(&self, level: L, lut: &[[u8; G]], blocks: Range<usize>, take: &mut impl TakeSums<L>) {
-        if lut.len() == 16 {
+        // A loop without a count that is known has the registers of one turn; 16 or fewer would not do for all turns.
+        if lut.len() == 16 && L::Bytes::LANES == LINE {
             self.sums(level, &lut[..16], blocks, take);
         } else {
             self.sums(level, lut, blocks, take);

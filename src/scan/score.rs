@@ -149,17 +149,20 @@ impl<L> Routine<L> for OfferPlaces<'_, '_> {
     #[inline(always)]
     fn call(self, _: L) {
         let OfferPlaces { table, m, rows, places, first, out } = self;
-        with_rows!(table, m, entries, {
-            for places in places.chunks(TOGETHER) {
-                let mut some = [0; TOGETHER];
-                for (n, some) in some.iter_mut().enumerate() {
-                    *some = places[n.min(places.len() - 1)] as usize;
-                }
-                for (&place, distance) in places.iter().zip(sums_of_rows(entries, m, rows, some)) {
-                    out.push(first + place, distance);
-                }
+        for places in places.chunks(TOGETHER) {
+            let mut some = [0; TOGETHER];
+            for (n, some) in some.iter_mut().enumerate() {
+                *some = places[n.min(places.len() - 1)] as usize;
             }
-        });
+            // Not for a number of sub-quantizers that the compiler knows: it would sum one code after the other.
+            let distances = match table.bits() {
+                Bits::Eight => sums_of_rows::<TOGETHER, 256>(table.rows(), m, rows, some),
+                Bits::Four => sums_of_rows::<TOGETHER, 16>(table.rows(), m, rows, some),
+            };
+            for (&place, distance) in places.iter().zip(distances) {
+                out.push(first + place, distance);
+            }
+        }
     }
 }
 
