@@ -14,6 +14,10 @@ use crate::{
 /// As many sums as it takes to be limited by loads rather than by waiting; of eight the compiler makes gathers.
 pub const TOGETHER: usize = 4;
 
+/// Sub-quantizers that most quantizers have. Of arrays of so many the compiler makes code that sums all codes side by side, of
+/// slices of a length that it knows code that sums one after the other.
+const COMMON_M: usize = 16;
+
 #[inline(always)]
 fn sums_of_rows<const N: usize, const K: usize>(
     table: &[[f32; K]],
@@ -21,6 +25,17 @@ fn sums_of_rows<const N: usize, const K: usize>(
     rows: &[u8],
     places: [usize; N],
 ) -> [f32; N] {
+    if let (COMMON_M, Some(table)) = (m, table.first_chunk::<COMMON_M>()) {
+        let rows: &[[u8; COMMON_M]] = rows.as_chunks().0;
+        let codes = places.map(|place| &rows[place]);
+        let mut sums = [0.0; N];
+        for (at, entries) in table.iter().enumerate() {
+            for (sum, codes) in sums.iter_mut().zip(codes) {
+                *sum += entries[usize::from(codes[at]) % K];
+            }
+        }
+        return sums;
+    }
     let mut codes = [&rows[..0]; N];
     for (codes, place) in codes.iter_mut().zip(places) {
         *codes = &rows[place * m..][..m];
@@ -40,6 +55,16 @@ fn sums_of_lanes<const N: usize, const K: usize>(
     m: usize,
     lanes: [(&[[u8; LINE]], usize); N],
 ) -> [f32; N] {
+    if let (COMMON_M, Some(table)) = (m, table.first_chunk::<COMMON_M>()) {
+        let blocks = lanes.map(|(lines, lane)| (lines.first_chunk::<COMMON_M>().expect("as many lines"), lane));
+        let mut sums = [0.0; N];
+        for (at, entries) in table.iter().enumerate() {
+            for (sum, (lines, lane)) in sums.iter_mut().zip(blocks) {
+                *sum += entries[usize::from(lines[at][lane % LINE]) % K];
+            }
+        }
+        return sums;
+    }
     let mut blocks = lanes;
     for (lines, _) in &mut blocks {
         *lines = &lines[..m];
@@ -56,25 +81,19 @@ fn sums_of_lanes<const N: usize, const K: usize>(
 /// The distances of codes at some `places` among row-major `rows` of `m` bytes.
 #[inline(always)]
 pub fn of_rows<const N: usize>(table: &Table, m: usize, rows: &[u8], places: [usize; N]) -> [f32; N] {
-    with_m!(
-        m,
-        match table.bits() {
-            Bits::Eight => sums_of_rows::<N, 256>(table.rows(), m, rows, places),
-            Bits::Four => sums_of_rows::<N, 16>(table.rows(), m, rows, places),
-        }
-    )
+    match table.bits() {
+        Bits::Eight => sums_of_rows::<N, 256>(table.rows(), m, rows, places),
+        Bits::Four => sums_of_rows::<N, 16>(table.rows(), m, rows, places),
+    }
 }
 
 /// The distances of codes in some lanes of blocks: the lines of each one's block, and the lane.
 #[inline(always)]
 pub fn of_lanes<const N: usize>(table: &Table, m: usize, lanes: [(&[[u8; LINE]], usize); N]) -> [f32; N] {
-    with_m!(
-        m,
-        match table.bits() {
-            Bits::Eight => sums_of_lanes::<N, 256>(table.rows(), m, lanes),
-            Bits::Four => sums_of_lanes::<N, 16>(table.rows(), m, lanes),
-        }
-    )
+    match table.bits() {
+        Bits::Eight => sums_of_lanes::<N, 256>(table.rows(), m, lanes),
+        Bits::Four => sums_of_lanes::<N, 16>(table.rows(), m, lanes),
+    }
 }
 
 /// Offers the codes at some `places` of blocks of `height` lines. Run [apart](crate::simd::Level::run_apart): it needs many
@@ -154,12 +173,7 @@ impl<L> Routine<L> for OfferPlaces<'_, '_> {
             for (n, some) in some.iter_mut().enumerate() {
                 *some = places[n.min(places.len() - 1)] as usize;
             }
-            // Not for a number of sub-quantizers that the compiler knows: it would sum one code after the other.
-            let distances = match table.bits() {
-                Bits::Eight => sums_of_rows::<TOGETHER, 256>(table.rows(), m, rows, some),
-                Bits::Four => sums_of_rows::<TOGETHER, 16>(table.rows(), m, rows, some),
-            };
-            for (&place, distance) in places.iter().zip(distances) {
+            for (&place, distance) in places.iter().zip(of_rows(table, m, rows, some)) {
                 out.push(first + place, distance);
             }
         }
