@@ -285,18 +285,29 @@ impl<const G: usize> ByteLut<G> {
     /// The same for another table of the same shape.
     pub fn reset(&mut self, table: &Table) {
         self.minima.find(table);
-        self.follow(f32::INFINITY);
+        self.detach();
     }
 
     /// Begins with a list whose kernel wants no entry above `most`, 255 or [`HALF`], and where between two quantizations the
-    /// entries of `raised_row` rise instead. What was made for lists before it is kept where that is the same.
+    /// entries of `raised_row` rise instead. What was made for lists before it is kept where that is the same. Without a
+    /// threshold below infinity nothing is made yet: the caller has to [`quantize`](Self::quantize) or to
+    /// [`follow`](Self::follow).
     pub fn begin(&mut self, most: u8, raised_row: usize, threshold: f32) {
         // A threshold that has risen is of another collection.
         let other = (self.most, self.raised_row) != (most, raised_row) || threshold > self.threshold;
         if other || self.detached {
             (self.most, self.raised_row) = (most, raised_row);
-            self.follow(f32::INFINITY);
+            if threshold < f32::INFINITY {
+                self.follow(threshold);
+            } else {
+                self.detach();
+            }
         }
+    }
+
+    /// Makes it one for no threshold that it knows.
+    fn detach(&mut self) {
+        (self.threshold, self.span, self.raised, self.detached) = (f32::INFINITY, f64::INFINITY, 0, true);
     }
 
     /// The lower bounds.
@@ -340,7 +351,7 @@ impl<const G: usize> ByteLut<G> {
     pub fn quantize(&mut self, threshold: f32) {
         self.minima.quantize(self.most, threshold, &mut self.lut);
         self.version += 1;
-        (self.threshold, self.span, self.raised, self.detached) = (f32::INFINITY, f64::INFINITY, 0, true);
+        self.detach();
     }
 
     /// Makes the LUT for `threshold`, which may be any.

@@ -19,7 +19,8 @@ impl Candidates {
     /// None yet.
     #[inline(always)]
     pub fn new() -> Self {
-        Candidates { places: [MaybeUninit::uninit(); MAX_CANDIDATES + UNCONDITIONAL], count: 0 }
+        // A constant, or else LLVM would write zeros.
+        Candidates { places: [const { MaybeUninit::uninit() }; MAX_CANDIDATES + UNCONDITIONAL], count: 0 }
     }
 
     /// Those that were added, in the order in which they were.

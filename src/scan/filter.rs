@@ -122,7 +122,7 @@ impl Hits {
 
 /// The LUT that a filter sums, and the finer one that its candidates are looked up in once more.
 pub trait Lut<L: Level, const G: usize, const F: usize> {
-    /// Begins with a list, or with another collection.
+    /// Begins with a list, or with another collection. Without a threshold below infinity nothing is made yet.
     fn begin(&mut self, level: L, threshold: f32);
     /// A threshold to compare near codes by where none is known yet.
     fn guess(&self) -> f32;
@@ -195,7 +195,9 @@ impl<L: Level, const M: usize> Lut<L, M, FINE> for Coarse<'_, M> {
     #[inline(always)]
     fn begin(&mut self, level: L, threshold: f32) {
         self.fine.begin(u8::MAX, 0, threshold);
-        self.merged.follow(level, self.fine, self.groups);
+        if threshold < f32::INFINITY {
+            self.merged.follow(level, self.fine, self.groups);
+        }
     }
     #[inline(always)]
     fn guess(&self) -> f32 {
@@ -356,8 +358,17 @@ where
     #[inline(always)]
     pub fn scan_to(&mut self, end: usize) {
         // A threshold of a few codes before is no better than none.
-        let done = if self.bound > self.lut.guess() { self.bootstrap() } else { 0 };
+        let done = if self.bound > self.lut.guess() { self.bootstrap() } else { self.without_bootstrap() };
         self.scan(done..end);
+    }
+
+    /// Makes the LUT where there is no threshold yet.
+    #[inline(always)]
+    fn without_bootstrap(&mut self) -> usize {
+        if self.bound == f32::INFINITY || self.bound.is_nan() {
+            self.lut.quantize(self.level, f32::INFINITY);
+        }
+        0
     }
 
     /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
@@ -371,7 +382,7 @@ where
         let k = self.out.k();
         let guess = self.lut.guess();
         if k == 0 || k > full * LINE / 4 || guess == f32::INFINITY {
-            return 0;
+            return self.without_bootstrap();
         }
         self.lut.quantize(level, guess);
         // Not zeros first: for a short list that shows.

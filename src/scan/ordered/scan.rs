@@ -202,6 +202,8 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
         };
         if this.bound == f32::INFINITY {
             this.bootstrap();
+        } else if this.bound.is_nan() {
+            this.lut.follow(f32::INFINITY);
         }
         this
     }
@@ -214,7 +216,7 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
         let Workspace { expectation, expected, passes: [pass, _], candidates, waiting, .. } = &mut *self.workspace;
         let at = expectation.nearest[0];
         if k == 0 || at == NONE {
-            return;
+            return self.lut.follow(f32::INFINITY);
         }
         let codes = self.codes;
         expectation.of(&codes.moments, at, expected);
