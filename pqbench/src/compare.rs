@@ -51,6 +51,8 @@ pub struct Compared {
     pub name: String,
     /// The later run.
     pub run: String,
+    /// The data set's name.
+    pub fixture: String,
     pub verdict: Verdict,
     /// Why the verdict is unknown.
     pub reason: Option<String>,
@@ -88,30 +90,49 @@ pub fn compare(runs: &[(String, Run)]) -> Result<Comparison> {
         variants: Vec::new(),
     };
     for (name, run) in later {
-        check_comparable((first_name, first), (name, run))?;
+        let pairs = same_data((first_name, first), (name, run), &mut comparison.warnings)?;
+        for (first, run) in pairs {
+            check_comparable((first_name, first), (name, run))?;
+            for before in &first.variants {
+                comparison.variants.push(compared(first, before, name, run));
+            }
+            for new in run.variants.iter().filter(|new| find(first, &new.name).is_none()) {
+                let reason = format!("not in {first_name}");
+                comparison.variants.push(without_verdict(&new.name, name, run, None, Some(new), reason));
+            }
+        }
         comparison.warnings.extend(differences((first_name, first), (name, run)));
     }
     for (name, run) in runs {
-        comparison.warnings.extend(run.warnings.iter().map(|warning| format!("{name}: {warning}")));
-    }
-    for (name, run) in later {
-        for before in &first.variants {
-            comparison.variants.push(compared(first, before, name, run));
-        }
-        for new in run.variants.iter().filter(|new| find(first, &new.name).is_none()) {
-            comparison.variants.push(without_verdict(&new.name, name, None, Some(new), format!("not in {first_name}")));
+        for (name, part) in run.named_parts(name) {
+            comparison.warnings.extend(part.warnings.iter().map(|warning| format!("{name}: {warning}")));
         }
     }
     Ok(comparison)
 }
 
-fn check_comparable((name_a, a): (&str, &Run), (name_b, b): (&str, &Run)) -> Result<()> {
+/// The parts of two runs that are of the same data; what has no counterpart is said.
+fn same_data<'a>(
+    (name_a, a): (&str, &'a Run),
+    (name_b, b): (&str, &'a Run),
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(&'a Run, &'a Run)>> {
+    let like = |part: &Run, run: &'a Run| run.parts().find(|other| other.fixture.checksum == part.fixture.checksum);
+    let pairs: Vec<_> = a.parts().filter_map(|part| Some((part, like(part, b)?))).collect();
     ensure!(
-        a.fixture.checksum == b.fixture.checksum,
+        !pairs.is_empty(),
         "{name_a} and {name_b} were measured on different data: {} and {}; times of different data don't compare",
         a.what(),
         b.what()
     );
+    for (of, run, other, others) in [(name_a, a, name_b, b), (name_b, b, name_a, a)] {
+        let alone = run.parts().filter(|part| like(part, others).is_none());
+        warnings.extend(alone.map(|part| format!("{of} was measured on {} too, {other} was not", part.fixture.name)));
+    }
+    Ok(pairs)
+}
+
+fn check_comparable((name_a, a): (&str, &Run), (name_b, b): (&str, &Run)) -> Result<()> {
     for (what, of_a, of_b) in [
         ("baseline", a.baseline.clone(), b.baseline.clone()),
         ("--k", a.protocol.k.to_string(), b.protocol.k.to_string()),
@@ -146,14 +167,16 @@ fn find<'a>(run: &'a Run, name: &str) -> Option<&'a VariantResult> {
 
 fn without_verdict(
     name: &str,
-    run: &str,
+    run_name: &str,
+    run: &Run,
     before: Option<&VariantResult>,
     after: Option<&VariantResult>,
     reason: String,
 ) -> Compared {
     Compared {
         name: name.to_owned(),
-        run: run.to_owned(),
+        run: run_name.to_owned(),
+        fixture: run.fixture.name.clone(),
         verdict: Verdict::Unknown,
         reason: Some(reason),
         before_ns_per_query: before.and_then(|before| before.ns_per_query),
@@ -165,7 +188,7 @@ fn without_verdict(
 }
 
 fn compared(first: &Run, before: &VariantResult, run_name: &str, run: &Run) -> Compared {
-    let unknown = |after, reason| without_verdict(&before.name, run_name, Some(before), after, reason);
+    let unknown = |after, reason| without_verdict(&before.name, run_name, run, Some(before), after, reason);
     let Some(after) = find(run, &before.name) else { return unknown(None, format!("not in {run_name}")) };
     if before.name == first.baseline {
         return Compared { verdict: Verdict::Baseline, reason: None, ..unknown(Some(after), String::new()) };
@@ -223,7 +246,7 @@ fn ratios(run: &Run, variant: &VariantResult) -> Option<[Vec<f64>; 2]> {
 pub struct Ranking {
     pub runs: Vec<String>,
     pub warnings: Vec<String>,
-    /// The highest geometric mean first.
+    /// On each data set, the highest geometric mean first.
     pub variants: Vec<Ranked>,
 }
 
@@ -231,6 +254,8 @@ pub struct Ranking {
 #[derive(Clone, Debug, Serialize)]
 pub struct Ranked {
     pub name: String,
+    /// The data set's name.
+    pub fixture: String,
     /// Geometric mean of the speed-ups over the baseline, in the runs that have one.
     pub speedup: Option<f64>,
     pub speedup_low: Option<f64>,
@@ -241,36 +266,52 @@ pub struct Ranked {
     pub won_on: Vec<String>,
 }
 
-/// Ranks the variants of all `runs` together.
+/// Ranks the variants of all `runs` together, but those on different data apart.
 ///
 /// # Errors
 /// There is none, or their baselines differ.
 pub fn rank(runs: &[(String, Run)]) -> Result<Ranking> {
     let [(first_name, first), ..] = runs else { bail!("there are no runs to rank") };
     let mut warnings = Vec::new();
+    // The runs on each data set.
+    let mut sets: Vec<Vec<&Run>> = Vec::new();
     for (name, run) in runs {
         ensure!(run.baseline == first.baseline, "{first_name} and {name} have different baselines");
-        if run.fixture.checksum != first.fixture.checksum {
-            warnings.push(format!("{name} was measured on other data than {first_name}: {}", run.what()));
+        for part in run.parts() {
+            match sets.iter_mut().find(|set| set[0].fixture.checksum == part.fixture.checksum) {
+                Some(set) => set.push(part),
+                None => sets.push(vec![part]),
+            }
         }
     }
-    let names: BTreeSet<&str> = runs.iter().flat_map(|(_, run)| &run.variants).map(|v| v.name.as_str()).collect();
-    let mut variants: Vec<Ranked> = names.into_iter().map(|name| ranked(name, runs)).collect();
-    variants.sort_by(|a, b| b.speedup.unwrap_or(0.0).total_cmp(&a.speedup.unwrap_or(0.0)));
-    if variants.iter().any(|variant| variant.measured > 0 && variant.measured < runs.len()) {
-        warnings.push("not every variant ran in every run: their means are over different machines".to_owned());
+    if sets.len() > 1 {
+        warnings.push("the runs are on different data, and each is ranked apart".to_owned());
+    }
+    let mut variants = Vec::new();
+    for set in &sets {
+        let names: BTreeSet<&str> = set.iter().flat_map(|run| &run.variants).map(|v| v.name.as_str()).collect();
+        let mut ranked: Vec<Ranked> = names.into_iter().map(|name| ranked(name, set)).collect();
+        ranked.sort_by(|a, b| b.speedup.unwrap_or(0.0).total_cmp(&a.speedup.unwrap_or(0.0)));
+        if ranked.iter().any(|variant| variant.measured > 0 && variant.measured < set.len()) {
+            let data = &set[0].fixture.name;
+            warnings
+                .push(format!("not every variant ran in every run on {data}: the means are over different machines"));
+        }
+        variants.extend(ranked);
     }
     Ok(Ranking { runs: runs.iter().map(|(name, _)| name.clone()).collect(), warnings, variants })
 }
 
-fn ranked(name: &str, runs: &[(String, Run)]) -> Ranked {
-    let results = || runs.iter().filter_map(|(_, run)| Some((run, find(run, name)?)));
+/// One variant in `runs` on the same data.
+fn ranked(name: &str, runs: &[&Run]) -> Ranked {
+    let results = || runs.iter().filter_map(|run| Some((run, find(run, name)?)));
     let speedups: Vec<f64> = results().filter_map(|(_, variant)| variant.speedup).collect();
     let won: BTreeSet<&str> =
         results().filter(|(_, variant)| variant.rank == Some(1)).map(|(run, _)| run.machine.cpu.as_str()).collect();
     let some = |value: f64| (!speedups.is_empty()).then_some(value);
     Ranked {
         name: name.to_owned(),
+        fixture: runs[0].fixture.name.clone(),
         speedup: some(geomean(&speedups)),
         speedup_low: some(speedups.iter().copied().fold(f64::INFINITY, f64::min)),
         speedup_high: some(speedups.iter().copied().fold(0.0, f64::max)),
@@ -284,7 +325,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::report::sample;
+    use crate::{report::sample, run::FixtureInfo};
 
     /// A run like the sample with noise of its own, in which the machine is `machine` and each variant but the baseline
     /// `slowdown` times as slow.
@@ -361,6 +402,37 @@ mod tests {
         assert!(refused(none_in_common).unwrap_err().to_string().contains("no variant in common"));
         let warnings = refused(|run| run.machine.cpu = "another".to_owned()).unwrap();
         assert!(warnings[0].contains("the CPU differs"), "{warnings:?}");
+    }
+
+    /// `run` on other data.
+    fn on_words(run: Run) -> Run {
+        let fixture = FixtureInfo { name: "words".to_owned(), checksum: "11".to_owned(), ..run.fixture.clone() };
+        Run { fixture, ..run }
+    }
+
+    #[test]
+    fn runs_on_several_data_sets_are_compared_and_ranked_on_each() {
+        let words = |seed| on_words(run(seed, 1.0, 1.0));
+        let both = |seed, slowdown| Run { others: vec![on_words(run(seed, 1.0, slowdown))], ..run(seed + 1, 1.0, 1.0) };
+        let (first, later) = (("a".to_owned(), both(1, 1.0)), ("b".to_owned(), both(3, 1.1)));
+        let comparison = compare(&[first.clone(), later]).unwrap();
+        let slower = comparison.variants.iter().filter(|variant| variant.verdict == Verdict::Slower);
+        let slower: Vec<_> = slower.map(|variant| (variant.fixture.as_str(), variant.name.as_str())).collect();
+        assert!(slower.contains(&("words", "avx2-pshufb")), "{slower:?}");
+        assert!(slower.iter().all(|(fixture, _)| *fixture == "words"), "{slower:?}");
+        assert_eq!(comparison.variants.len(), 2 * sample::run().variants.len());
+
+        let alone = compare(&[first.clone(), ("c".to_owned(), words(5))]).unwrap();
+        assert!(alone.variants.iter().all(|variant| variant.fixture == "words"));
+        assert!(alone.warnings.contains(&"a was measured on sift-200k too, c was not".to_owned()), "{alone:?}");
+
+        let ranking = rank(&[first, ("c".to_owned(), words(5))]).unwrap();
+        let measured = |fixture: &str| {
+            let scalar = |variant: &&Ranked| variant.name == "scalar" && variant.fixture == fixture;
+            ranking.variants.iter().find(scalar).unwrap().measured
+        };
+        assert_eq!((measured("sift-200k"), measured("words")), (1, 2));
+        assert!(ranking.warnings[0].contains("different data"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     fixture::{Fixture, Source, check_output},
     progress, reference,
     train::{encode, train},
-    truth::{Neighbors, Truth},
+    truth::{NeighborIds, Neighbors},
     vectors::{VectorFile, common_dim, read_ivecs},
 };
 
@@ -91,6 +91,7 @@ pub fn prepare(options: &PrepareOptions, progress: &ProgressBar) -> Result<()> {
         centroids: codebook.centroids().to_vec(),
         queries,
         truth: Some(truth),
+        answers: None,
     };
     fixture.write(&options.output)
 }
@@ -135,11 +136,11 @@ impl Vectors<'_> {
     }
 }
 
-fn read_truth(path: &Path, num_base: usize, num_queries: usize) -> Result<Truth> {
+fn read_truth(path: &Path, num_base: usize, num_queries: usize) -> Result<NeighborIds> {
     let (ids, k) = read_ivecs(path)?;
     let rows = ids.len() / k;
     ensure!(rows == num_queries, "has the neighbours of {rows} queries, but there are {num_queries} queries");
-    let truth = Truth { ids, k };
+    let truth = NeighborIds { ids, k };
     truth.check(num_base)?;
     Ok(truth)
 }

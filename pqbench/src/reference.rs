@@ -46,20 +46,28 @@ pub fn code(bits: Bits, row: &[u8], m: usize) -> usize {
     }
 }
 
+/// The sum of a row's entries, in order. NaN is always the same one.
+fn distance(geometry: Geometry, table: &[f32], row: &[u8]) -> f32 {
+    let mut sum = 0.0f32;
+    for m in 0..geometry.m() {
+        sum += table[m * num_centroids(geometry.bits()) + code(geometry.bits(), row, m)];
+    }
+    if sum.is_nan() { f32::NAN } else { sum }
+}
+
+fn row_bytes(geometry: Geometry) -> usize {
+    match geometry.bits() {
+        Bits::Four => geometry.m().div_ceil(2),
+        Bits::Eight => geometry.m(),
+    }
+}
+
 /// The `k` nearest of row-major `codes` `[n][row_bytes]` as `(id, distance)`: smaller distance first, then smaller id. NaN
 /// counts as the largest distance, and every NaN as the same.
 pub fn top_k(geometry: Geometry, table: &[f32], codes: &[u8], k: usize) -> Vec<(u64, f32)> {
-    let row_bytes = match geometry.bits() {
-        Bits::Four => geometry.m().div_ceil(2),
-        Bits::Eight => geometry.m(),
-    };
-    let mut all = Vec::new();
-    for (id, row) in codes.chunks_exact(row_bytes).enumerate() {
-        let mut sum = 0.0f32;
-        for m in 0..geometry.m() {
-            sum += table[m * num_centroids(geometry.bits()) + code(geometry.bits(), row, m)];
-        }
-        all.push((id as u64, if sum.is_nan() { f32::NAN } else { sum }));
+    let mut all = Vec::with_capacity(codes.len() / row_bytes(geometry));
+    for (id, row) in codes.chunks_exact(row_bytes(geometry)).enumerate() {
+        all.push((id as u64, distance(geometry, table, row)));
     }
     let by_distance_then_id = |a: &(u64, f32), b: &(u64, f32)| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0));
     if k < all.len() {
@@ -69,6 +77,16 @@ pub fn top_k(geometry: Geometry, table: &[f32], codes: &[u8], k: usize) -> Vec<(
     }
     all.sort_by(by_distance_then_id);
     all
+}
+
+/// Some of the codes with their distances, in the order of `ids`.
+pub fn with_distances(geometry: Geometry, table: &[f32], codes: &[u8], ids: &[u32]) -> Vec<(u64, f32)> {
+    let mut answer = Vec::new();
+    for &id in ids {
+        let row = &codes[id as usize * row_bytes(geometry)..][..row_bytes(geometry)];
+        answer.push((id.into(), distance(geometry, table, row)));
+    }
+    answer
 }
 
 /// The answer that every exact variant must give: the `k` nearest codes to `query`.
@@ -122,5 +140,6 @@ mod tests {
         (table[1], table[2], table[3]) = (-f32::NAN, f32::NAN, f32::INFINITY);
         let nearest: Vec<u64> = top_k(geometry, &table, &[1, 2, 3, 0, 0], 5).iter().map(|&(id, _)| id).collect();
         assert_eq!(nearest, [3, 4, 2, 0, 1]);
+        assert_eq!(with_distances(geometry, &table, &[1, 2, 3, 0, 0], &[4, 2]), [(4, 0.0), (2, f32::INFINITY)]);
     }
 }

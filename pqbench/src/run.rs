@@ -3,6 +3,8 @@
 //! The field names are those of the JSON. A field that a reader may rely on is never renamed; one is added by raising
 //! [`SCHEMA`] only where an old reader would misunderstand the rest.
 
+use std::iter;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON's meaning.
@@ -49,6 +51,24 @@ pub struct Run {
     /// The figures at each list size, the smallest first, where sizes were swept; the rest of the run is the largest's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sizes: Vec<SizeResult>,
+    /// The same on further data sets, each a run like this one without others. All the rest is about the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Run>,
+}
+
+impl Run {
+    /// This run, which is that on the first data set, and those on the others.
+    pub fn parts(&self) -> impl Iterator<Item = &Run> {
+        iter::once(self).chain(&self.others)
+    }
+
+    /// The [parts](Run::parts) of a run that is called `name`, each with a name of its own.
+    pub fn named_parts(&self, name: &str) -> Vec<(String, &Run)> {
+        if self.others.is_empty() {
+            return vec![(name.to_owned(), self)];
+        }
+        self.parts().map(|part| (format!("{name} on {}", part.fixture.name), part)).collect()
+    }
 }
 
 /// The figures for the first `num_base` codes.
@@ -76,7 +96,7 @@ pub struct Machine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FixtureInfo {
     pub name: String,
-    /// `embedded`, `sift1m`, `folder`, `synthetic`, ...
+    /// `embedded`, `embedded-text`, `sift1m`, `folder`, `synthetic`, ...
     pub source: String,
     pub num_base: usize,
     pub num_queries: usize,

@@ -1,4 +1,4 @@
-//! The true neighbours that recall is measured against.
+//! Neighbours of queries by their ids: the true ones that recall is measured against, and how they are found.
 
 use anyhow::{Result, bail, ensure};
 use pqscan::{Metric, TopK, kernels::TOP_K};
@@ -8,16 +8,16 @@ use super::threads::{in_parallel, num_threads};
 /// Vectors of the base that stay in a cache while a thread compares its queries with them.
 const CHUNK: usize = 256;
 
-/// The nearest raw vectors of each query by the exact metric, equal distances by the lower id.
+/// The nearest of each query, equal distances by the lower id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Truth {
+pub struct NeighborIds {
     /// `[num_queries][k]`, nearest first.
     pub ids: Vec<u32>,
     /// Neighbours of a query, at least one.
     pub k: usize,
 }
 
-impl Truth {
+impl NeighborIds {
     /// Whether each list has different ids, all of the base.
     ///
     /// # Errors
@@ -37,13 +37,18 @@ impl Truth {
         Ok(())
     }
 
-    /// The truth for the first codes and queries, if the lists hold as many of those codes as recall needs.
-    pub fn within(&self, num_base: usize, num_queries: usize) -> Option<Truth> {
+    /// As a file has them.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.ids.iter().flat_map(|id| id.to_le_bytes()).collect()
+    }
+
+    /// The neighbours among the first codes of the first queries, if the lists hold as many as the ten that are asked for.
+    pub fn within(&self, num_base: usize, num_queries: usize) -> Option<NeighborIds> {
         let near = |list: &[u32]| list.iter().copied().filter(|&id| (id as usize) < num_base).collect::<Vec<_>>();
         let lists: Vec<_> = self.ids.chunks_exact(self.k).take(num_queries).map(near).collect();
         let k = lists.iter().map(Vec::len).min()?;
         let ids = lists.iter().flat_map(|list| &list[..k]).copied().collect();
-        (k >= TOP_K.min(num_base)).then_some(Truth { ids, k })
+        (k >= TOP_K.min(num_base)).then_some(NeighborIds { ids, k })
     }
 }
 
@@ -88,11 +93,11 @@ impl<'a> Neighbors<'a> {
     }
 
     /// What was found; `k` is less than asked for where the base is that small.
-    pub fn into_truth(self) -> Truth {
+    pub fn into_truth(self) -> NeighborIds {
         let lists = self.tops.into_iter().map(TopK::into_sorted);
         let lists: Vec<Vec<u32>> = lists.map(|list| list.into_iter().map(|(id, _)| id as u32).collect()).collect();
         let k = lists.first().map_or(0, Vec::len);
-        Truth { ids: lists.concat(), k }
+        NeighborIds { ids: lists.concat(), k }
     }
 }
 
@@ -126,14 +131,14 @@ mod tests {
 
     #[test]
     fn the_truth_for_fewer_codes_is_known_only_where_it_follows() {
-        let truth = Truth { ids: (0..100).rev().collect(), k: 100 };
+        let truth = NeighborIds { ids: (0..100).rev().collect(), k: 100 };
         assert_eq!(truth.within(100, 1), Some(truth.clone()));
-        assert_eq!(truth.within(12, 1), Some(Truth { ids: (0..12).rev().collect(), k: 12 }));
-        assert_eq!(truth.within(3, 1), Some(Truth { ids: vec![2, 1, 0], k: 3 }), "all of fewer than ten codes");
-        let sparse = Truth { ids: (0..100).map(|id| id * 10).collect(), k: 100 };
+        assert_eq!(truth.within(12, 1), Some(NeighborIds { ids: (0..12).rev().collect(), k: 12 }));
+        assert_eq!(truth.within(3, 1), Some(NeighborIds { ids: vec![2, 1, 0], k: 3 }), "all of fewer than ten codes");
+        let sparse = NeighborIds { ids: (0..100).map(|id| id * 10).collect(), k: 100 };
         assert_eq!(sparse.within(100, 1).unwrap().k, 10);
         assert_eq!(sparse.within(90, 1), None);
-        let uneven = Truth { ids: [(0..20).collect::<Vec<_>>(), (100..120).collect()].concat(), k: 20 };
+        let uneven = NeighborIds { ids: [(0..20).collect::<Vec<_>>(), (100..120).collect()].concat(), k: 20 };
         assert_eq!(uneven.within(50, 2), None);
         assert_eq!(uneven.within(50, 1).unwrap().k, 20);
     }
@@ -164,10 +169,10 @@ mod tests {
 
     #[test]
     fn ids_beyond_the_base_or_twice_in_a_list_are_errors() {
-        let truth = Truth { ids: vec![0, 1, 1, 2], k: 2 };
+        let truth = NeighborIds { ids: vec![0, 1, 1, 2], k: 2 };
         assert!(truth.check(3).is_ok());
         assert!(truth.check(2).unwrap_err().to_string().contains("query 1 has the neighbour 2"));
-        let truth = Truth { ids: vec![0, 1, 2, 2], k: 2 };
+        let truth = NeighborIds { ids: vec![0, 1, 2, 2], k: 2 };
         assert!(truth.check(3).unwrap_err().to_string().contains("query 1 has a neighbour twice"));
     }
 }

@@ -15,7 +15,8 @@ const PQBENCH: &str = env!("CARGO_BIN_EXE_pqbench");
 const RUN_EXPERIMENT: &str = env!("CARGO_BIN_EXE_run_experiment");
 
 /// Few codes and queries, since nothing here asserts a time.
-const SMALL: [&str; 8] = ["--num-base", "2k", "--queries", "10", "--max-time", "0.5", "--precision", "50%"];
+const SMALL: [&str; 10] =
+    ["--fixture", "embedded", "--num-base", "2k", "--queries", "10", "--max-time", "0.5", "--precision", "50%"];
 
 /// The command in an environment of its own, in `folder`.
 fn command(program: &str, folder: &Path, args: &[&str]) -> Command {
@@ -106,6 +107,60 @@ fn the_run_as_json_has_the_names_that_others_rely_on() {
         }
     }
     assert!(variants.iter().any(|variant| variant["name"] == "scalar" && variant["speedup"] == 1.0));
+}
+
+/// Without `--fixture`: the run on images as ever, and in it the one on words, in all that is made of it.
+#[test]
+fn both_embedded_data_sets_are_measured_and_reported() {
+    let folder = TempDir::new().unwrap();
+    let run = |args: &[&str]| {
+        let output = command(PQBENCH, folder.path(), args).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        output
+    };
+    for name in ["a", "b"] {
+        let output = run(&[&SMALL[2..], &["--save", name, "--variant", "scalar,transposed"]].concat());
+        let text = stdout(&output);
+        let winners = text.lines().last().unwrap();
+        let order = ["sift-permissive-200k (embedded)", "sift-permissive", "glove-100k (embedded-text)"];
+        let places: Vec<_> = order.iter().map(|word| text.find(word).unwrap()).collect();
+        assert!(places.is_sorted() && text.matches("transposed").count() >= 2, "{text}");
+        assert!(
+            winners.starts_with("fastest: ") && winners.contains("; ") && winners.contains("on glove-100k"),
+            "{text}"
+        );
+    }
+    let report = |file: &str| {
+        run(&["report", "a", "-o", file]);
+        fs::read_to_string(folder.path().join(file)).unwrap()
+    };
+    let saved: Value = serde_json::from_str(&report("a.json")).unwrap();
+    let others = saved["others"].as_array().unwrap();
+    assert_eq!((&saved["fixture"]["source"], others.len()), (&Value::from("embedded"), 1));
+    assert_eq!(others[0]["fixture"]["source"], "embedded-text");
+    assert_eq!(names(&others[0]["variants"][0]), names(&saved["variants"][0]));
+    let csv = report("a.csv");
+    assert!(csv.starts_with("fixture,name,") && csv.contains("\nglove-100k,scalar,"), "{csv}");
+    assert_eq!(report("a.md").matches("| # (`rank`) |").count(), 2);
+    assert_eq!(report("a.html").matches("<table>").count(), 2);
+
+    let data = |document: &Value| -> Vec<(String, String)> {
+        let word = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+        let rows = document["variants"].as_array().unwrap();
+        rows.iter().filter(|row| row["name"] == "scalar").map(|row| (word(row, "fixture"), word(row, "name"))).collect()
+    };
+    let expected = ["sift-permissive-200k", "glove-100k"].map(|name| (name.to_owned(), "scalar".to_owned()));
+    assert_eq!(data(&json(&run(&["cmp", "a", "b", "--format", "json"]))), expected);
+    assert_eq!(data(&json(&run(&["rank", "a", "b", "--format", "json"]))), expected);
+    run(&["report", "a", "b", "-o", "both.html"]);
+    let picture = command(PQBENCH, folder.path(), &["report", "a", "-o", "a.svg"]).output().unwrap();
+    fails(&picture, 1, &["of one data set"]);
+
+    // A run on one of them compares with its part.
+    run(&[&SMALL[2..], &["--fixture", "embedded-text", "--save", "words", "--variant", "transposed"]].concat());
+    let part = json(&run(&["cmp", "a", "words", "--format", "json"]));
+    assert_eq!(data(&part), expected[1..]);
+    assert!(part["warnings"].to_string().contains("sift-permissive-200k too"), "{part}");
 }
 
 #[test]
@@ -256,6 +311,37 @@ fn data_of_any_shape_is_prepared_listed_and_measured() {
     fails(&output, 1, &["'words'", "3x4 bit of 12 dimensions by cosine", "16x8 bit of 128 dimensions by l2"]);
 }
 
+/// What `pqbench answers` keeps is used, is the same every time, and is an error where it is wrong.
+#[test]
+fn answers_are_kept_with_the_data() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(code(&words(folder.path())), 0);
+    let run = |args: &[&str]| command(PQBENCH, folder.path(), args).output().unwrap();
+    let keep = || assert_eq!(code(&run(&["answers", "words"])), 0);
+    let data = folder.path().join("words");
+    fs::write(data.join("LICENSE"), "mine").unwrap();
+    fails(&run(&["answers", "words", "--check"]), 1, &["keeps no answers"]);
+    keep();
+    assert_eq!(code(&run(&["answers", "words", "--check"])), 0);
+    let kept = fs::read(data.join("answers.u32")).unwrap();
+    assert_eq!((kept.len(), fs::read(data.join("LICENSE")).unwrap()), (10 * 100 * 4, b"mine".to_vec()));
+    let manifest: Value = serde_json::from_slice(&fs::read(data.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!((&manifest["answers_k"], &manifest["name"]), (&Value::from(100), &Value::from("words")));
+    keep();
+    assert_eq!(fs::read(data.join("answers.u32")).unwrap(), kept);
+
+    let measure = ["--fixture", "words", "--max-time", "0.3", "--format", "json"];
+    let measured = json(&run(&measure));
+    assert!(measured["variants"].as_array().unwrap().iter().all(|variant| variant["status"] != "wrong"));
+    let mut fixture = Fixture::open(data.to_str().unwrap(), Limits::default(), &ProgressBar::hidden()).unwrap();
+    fixture.answers.as_mut().unwrap().ids.swap(3, 50);
+    fixture.write(&data).unwrap();
+    for args in [&measure[..], &["answers", "words", "--check"]] {
+        fails(&run(args), 1, &["query 0", "is not the reference's"]);
+    }
+    fails(&run(&["answers", "nowhere"]), 1, &["nowhere"]);
+}
+
 #[test]
 fn shapes_that_there_are_not_are_refused() {
     for args in [
@@ -341,8 +427,9 @@ fn bad_arguments_are_usage_errors() {
 #[test]
 fn more_than_the_data_has_is_an_error() {
     fails(&pqbench(&["--num-base", "1m"]), 1, &["200000", "1000000"]);
+    fails(&pqbench(&["--num-base", "150k"]), 1, &["glove-100k", "100000"]);
     fails(&pqbench(&["--queries", "1m"]), 1, &["1000 queries", "1000000"]);
-    fails(&pqbench(&["--num-base", "2k", "--queries", "5", "--sizes", "1k,3k"]), 1, &["3000", "2000"]);
+    fails(&pqbench(&["--num-base", "2k", "--queries", "5", "--sizes", "1k,3k"]), 1, &["3000", "2000", "sift"]);
     fails(&pqbench(&["--fixture", "no-such-folder"]), 1, &["no-such-folder", "embedded"]);
 }
 
@@ -350,7 +437,7 @@ fn more_than_the_data_has_is_an_error() {
 fn fewer_codes_than_neighbours_are_answered() {
     for k in ["10", "1000"] {
         let args = ["--num-base", "3", "--queries", "5", "--k", k, "--max-time", "0.3", "--format", "json"];
-        let output = pqbench(&args);
+        let output = pqbench(&[&SMALL[..2], &args].concat());
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         assert!(json(&output)["variants"].as_array().unwrap().iter().all(|v| v["status"] != "wrong"));
     }
@@ -360,7 +447,7 @@ fn fewer_codes_than_neighbours_are_answered() {
 fn with_fewer_than_ten_neighbours_their_recall_is_not_known() {
     for (k, known) in [("9", false), ("10", true), ("100", true)] {
         let args = ["--variant", "scalar", "--queries", "10", "--max-time", "0.5", "--format", "json", "--k", k];
-        let output = pqbench(&args);
+        let output = pqbench(&[&SMALL[..2], &args].concat());
         let run = json(&output);
         assert_eq!(run["variants"][0]["agreement"], 1.0);
         assert_eq!(run["variants"][0]["recall_at_10"].is_number(), known, "{k}: {run}");
@@ -461,7 +548,7 @@ fn saved_runs_are_compared_and_ranked() {
 
     let other = measured(folder.path(), &["--queries", "11", "--save", "c"]);
     fails(&other, 2, &["--queries"]);
-    let args = ["--num-base", "1k", "--queries", "5", "--max-time", "0.3", "--save", "c"];
+    let args = ["--fixture", "embedded", "--num-base", "1k", "--queries", "5", "--max-time", "0.3", "--save", "c"];
     assert_eq!(code(&run(&args)), 0);
     fails(&run(&["cmp", "a", "c"]), 1, &["different data"]);
     for (variant, name) in [("u8-lut-approx", "d"), ("transposed", "e")] {

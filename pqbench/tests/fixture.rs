@@ -4,7 +4,7 @@ use std::{collections::HashSet, fs, path::Path, sync::LazyLock};
 
 use indicatif::ProgressBar;
 use pqbench::{
-    fixture::{Fixture, Limits, Source, Truth, sift_geometry},
+    fixture::{Fixture, Limits, NeighborIds, Source, sift_geometry},
     prepare::{PrepareOptions, prepare},
 };
 use pqscan::{Bits, Geometry, Metric};
@@ -249,7 +249,8 @@ fn shaped(dim: usize, m: usize, bits: Bits, metric: Metric) -> Fixture {
         codes: (0..300 * geometry.row_bytes()).map(|i| mixed(i) as u8).collect(),
         centroids: floats(geometry.codebook_len()),
         queries: floats(4 * dim),
-        truth: Some(Truth { ids: (0..4 * 11).collect(), k: 11 }),
+        truth: Some(NeighborIds { ids: (0..4 * 11).collect(), k: 11 }),
+        answers: None,
     }
 }
 
@@ -285,6 +286,8 @@ fn the_shape_of_generated_and_embedded_data_is_that_of_sift() {
     for spec in ["embedded", "synthetic", "worst-case"] {
         assert_eq!(Fixture::geometry_of(spec).unwrap(), sift_geometry());
     }
+    let text = Fixture::geometry_of("embedded-text").unwrap();
+    assert_eq!(text, Geometry::new(100, 25, Bits::Eight).unwrap());
     assert_says(&Fixture::geometry_of("nowhere").unwrap_err().to_string(), &["'nowhere'", "synthetic"]);
 }
 

@@ -49,6 +49,8 @@ pub struct Contestant {
     work: Work,
     /// Makes every call longer by this share of itself, for the bench to test itself.
     slowdown: f64,
+    /// Nanoseconds of each query in the first pass, in the order of the pass, as far as it has come.
+    first_pass: Vec<f64>,
     /// The logarithm of what each query took in the first pass, less their mean.
     difficulty: Vec<f64>,
     /// Nanoseconds a query, geometric mean of the first pass.
@@ -85,6 +87,7 @@ impl Contestant {
             name,
             work,
             slowdown: 0.0,
+            first_pass: Vec::new(),
             difficulty: Vec::new(),
             first_pass_ns: 0.0,
             samples: Vec::new(),
@@ -201,25 +204,51 @@ impl<'a> Contest<'a> {
         self.contestants.iter().find(|contestant| contestant.name == name)
     }
 
-    /// Lets `contestant` answer every query once, checks all answers, and takes it in, be it right or wrong.
-    /// `each` is told the share that is done and may end the pass with an error.
+    /// Takes `contestant` in.
+    pub fn enter(&mut self, mut contestant: Contestant) {
+        contestant.answers = vec![Vec::new(); self.workload.num_queries()];
+        self.contestants.push(contestant);
+    }
+
+    /// Lets contestant number `at` go on with its first pass, in which it answers every query once and all answers are
+    /// checked, for about as long as `limit`. `each` is told the share that is done and may end the pass with an error.
     ///
     /// # Errors
     /// A search fails, or `each` does.
-    pub fn enter(&mut self, mut contestant: Contestant, mut each: impl FnMut(f64) -> Result<()>) -> Result<()> {
+    pub fn first_pass(&mut self, at: usize, limit: Duration, mut each: impl FnMut(f64) -> Result<()>) -> Result<()> {
         let total = self.workload.num_queries();
-        contestant.answers = vec![Vec::new(); total];
-        let mut times = vec![0.0; total];
-        for first in (0..total).step_by(self.batch) {
+        let begin = Instant::now();
+        while self.contestants[at].first_pass.len() < total && begin.elapsed() < limit {
+            let first = self.contestants[at].first_pass.len();
             each(first as f64 / total as f64)?;
-            let (answers, ns) = contestant.call(&self.queries(first), self.batch, self.workload.k)?;
-            for (at, answer) in answers.into_iter().enumerate() {
-                contestant.answers[self.query_number(first + at)] = answer;
-            }
-            for at in first..first + self.batch {
-                times[self.query_number(at)] = ns;
+            let (answers, ns) = self.contestants[at].call(&self.queries(first), self.batch, self.workload.k)?;
+            let numbers: Vec<_> = (first..first + self.batch).map(|place| self.query_number(place)).collect();
+            let contestant = &mut self.contestants[at];
+            // The last batch may begin over.
+            contestant.first_pass.extend(numbers.iter().take(total - first).map(|_| ns));
+            for (&number, answer) in numbers.iter().zip(answers) {
+                let fidelity = contestant.variant().map(|variant| variant.fidelity);
+                let fault = fidelity.and_then(|fidelity| self.workload.fault(number, &answer, fidelity));
+                contestant.fault = contestant.fault.take().or(fault);
+                contestant.answers[number] = answer;
             }
         }
+        if self.contestants[at].first_pass.len() == total {
+            self.end_first_pass(at);
+        }
+        Ok(())
+    }
+
+    fn end_first_pass(&mut self, at: usize) {
+        let total = self.workload.num_queries();
+        let contestant = &self.contestants[at];
+        let mut times = vec![0.0; total];
+        for (&query, &ns) in self.order.iter().zip(&contestant.first_pass) {
+            times[query] = ns;
+        }
+        let lost_recall = contestant.variant().and_then(|_| self.workload.lost_recall(&contestant.answers));
+        let contestant = &mut self.contestants[at];
+        contestant.fault = contestant.fault.take().or(lost_recall);
         contestant.first_pass_ns = statistics::geomean(&times);
         let typical = statistics::median(&times);
         contestant.difficulty = times
@@ -228,11 +257,15 @@ impl<'a> Contest<'a> {
             .collect();
         let mean = contestant.difficulty.iter().sum::<f64>() / total as f64;
         contestant.difficulty.iter_mut().for_each(|difficulty| *difficulty -= mean);
-        if let Some(variant) = contestant.variant() {
-            contestant.fault = self.workload.fault(&contestant.answers, variant.fidelity);
+    }
+
+    /// Takes the first pass, as far as it has come, for a round.
+    pub fn rough_round(&mut self) {
+        self.forget();
+        for contestant in self.contestants.iter_mut().filter(|contestant| contestant.is_right()) {
+            contestant.samples.push(statistics::geomean(&contestant.first_pass));
+            contestant.latencies.clone_from(&contestant.first_pass);
         }
-        self.contestants.push(contestant);
-        Ok(())
     }
 
     /// Forgets all samples, and keeps the answers.

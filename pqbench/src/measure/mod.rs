@@ -1,7 +1,8 @@
 //! Timing that a sceptic believes.
 //!
-//! 1. The [reference](super::reference) answers every query, once.
-//! 2. Every variant prepares the codes (timed apart) and answers every query. A wrong one is out.
+//! 1. The [reference](super::reference) answers every query, once, unless its answers are kept with the data.
+//! 2. Every variant prepares the codes (timed apart) and answers every query; the first few give rough figures at once. A
+//!    wrong one is out.
 //! 3. Rounds: every variant, and the plain reading of the codes, has one turn in each (see `contest`). They go on until the
 //!    interval of every ratio is within ± [`Options::precision`], or the time is spent.
 //! 4. A ratio is formed within each round, where both sides had the same machine at nearly the same moment; the median over
@@ -19,6 +20,8 @@ mod session;
 pub mod statistics;
 mod summary;
 mod workload;
+
+pub use workload::answers;
 
 use std::time::Instant;
 
@@ -96,7 +99,7 @@ pub struct Progress<'a> {
     pub variant: &'a str,
     /// The share of the phase that is done.
     pub done: f64,
-    /// Seconds that the rounds will still take, as far as can be told.
+    /// Seconds that the phase will still take, as far as can be told.
     pub seconds_left: Option<f64>,
 }
 
@@ -110,6 +113,9 @@ impl<'a> Progress<'a> {
 pub trait Observer {
     /// Called often.
     fn progress(&mut self, _progress: &Progress<'_>) {}
+
+    /// The standing in the first pass, as far as it has come: rough, and not all checked.
+    fn rough(&mut self, _run: &Run) {}
 
     /// The standing after a round. Left out after some rounds, so that it takes a small share of the time only.
     fn round_done(&mut self, _run: &Run) {}
@@ -139,9 +145,20 @@ pub fn measure(
     observer: &mut dyn Observer,
 ) -> Result<Run> {
     check(options, fixture)?;
+    measure_within(options.max_seconds, fixture, variants, options, observer)
+}
+
+/// The same within `seconds`, which is all the time or a data set's share of it.
+fn measure_within(
+    seconds: f64,
+    fixture: &Fixture,
+    variants: &[&'static Variant],
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Run> {
     let variants = with_baseline(variants)?;
     if options.sizes.is_empty() {
-        return session::run(fixture, &variants, options, options.max_seconds, Vec::new(), observer);
+        return session::run(fixture, &variants, options, seconds, Vec::new(), observer);
     }
     let mut sizes = options.sizes.clone();
     sizes.sort_unstable();
@@ -149,11 +166,11 @@ pub fn measure(
     let begin = Instant::now();
     let mut last: Option<Run> = None;
     for (at, &num_base) in sizes.iter().enumerate() {
-        let left = options.max_seconds - begin.elapsed().as_secs_f64();
-        let seconds = left.max(0.0) / (sizes.len() - at) as f64;
+        let left = seconds - begin.elapsed().as_secs_f64();
+        let share = left.max(0.0) / (sizes.len() - at) as f64;
         let before = last.as_ref().map(|run| run.sizes.clone()).unwrap_or_default();
         let list = first_codes(fixture, num_base);
-        match (session::run(&list, &variants, options, seconds, before, observer), &mut last) {
+        match (session::run(&list, &variants, options, share, before, observer), &mut last) {
             (Ok(run), _) if run.protocol.stopped == Stopped::Interrupted => return Ok(run),
             (Ok(mut run), before) => {
                 // The precision is of all sizes or not reached.
@@ -171,6 +188,82 @@ pub fn measure(
         }
     }
     last.context("no list size to measure")
+}
+
+/// [`measure`]s on several data sets, one after the other. The run is that of the first, with the [others](Run::others) in it.
+///
+/// # Errors
+/// Those of [`measure`], or there is no data set.
+pub fn measure_each(
+    fixtures: &[Fixture],
+    variants: &[&'static Variant],
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Run> {
+    if let [fixture] = fixtures {
+        return measure(fixture, variants, options, observer);
+    }
+    for fixture in fixtures {
+        check(options, fixture).with_context(|| format!("on '{}'", fixture.name))?;
+    }
+    let begin = Instant::now();
+    let mut together: Option<Run> = None;
+    for (at, fixture) in fixtures.iter().enumerate() {
+        let left = options.max_seconds - begin.elapsed().as_secs_f64();
+        let seconds = left.max(0.0) / (fixtures.len() - at) as f64;
+        let mut further = Further { before: together.as_ref(), observer: &mut *observer };
+        let measured = measure_within(seconds, fixture, variants, options, &mut further);
+        let stopped = match (measured, &mut together) {
+            (Ok(run), None) => together.insert(run).protocol.stopped,
+            (Ok(run), Some(first)) => {
+                first.others.push(run);
+                first.others[at - 1].protocol.stopped
+            }
+            // The data sets that are done are not lost with the one that was interrupted.
+            (Err(_), Some(first)) if observer.interrupted() => {
+                first.protocol.stopped = Stopped::Interrupted;
+                Stopped::Interrupted
+            }
+            (Err(error), _) => return Err(error.context(format!("on '{}'", fixture.name))),
+        };
+        if stopped == Stopped::Interrupted {
+            break;
+        }
+    }
+    together.context("no data set to measure on")
+}
+
+/// Watches the measurement on one data set after those on others, and tells of all of them.
+struct Further<'a> {
+    before: Option<&'a Run>,
+    observer: &'a mut dyn Observer,
+}
+
+impl Further<'_> {
+    fn together(&self, run: &Run) -> Run {
+        let Some(first) = self.before else { return run.clone() };
+        let mut together = first.clone();
+        together.others.push(run.clone());
+        together
+    }
+}
+
+impl Observer for Further<'_> {
+    fn progress(&mut self, progress: &Progress<'_>) {
+        self.observer.progress(progress);
+    }
+
+    fn rough(&mut self, run: &Run) {
+        self.observer.rough(&self.together(run));
+    }
+
+    fn round_done(&mut self, run: &Run) {
+        self.observer.round_done(&self.together(run));
+    }
+
+    fn interrupted(&self) -> bool {
+        self.observer.interrupted()
+    }
 }
 
 fn check(options: &Options, fixture: &Fixture) -> Result<()> {
@@ -204,7 +297,8 @@ fn first_codes(fixture: &Fixture, num_base: usize) -> Fixture {
         return fixture.clone();
     }
     let codes = fixture.codes[..num_base * fixture.geometry.row_bytes()].to_vec();
-    Fixture { codes, truth: None, ..fixture.clone() }
+    let answers = fixture.answers.as_ref().and_then(|answers| answers.within(num_base, fixture.num_queries()));
+    Fixture { codes, truth: None, answers, ..fixture.clone() }
 }
 
 #[cfg(test)]
@@ -235,6 +329,7 @@ mod tests {
             centroids: (0..geometry.codebook_len()).map(|i| f32::from(spread(i, 104_729))).collect(),
             queries: (0..5 * geometry.dim()).map(|i| f32::from(spread(i, 31))).collect(),
             truth: None,
+            answers: None,
         }
     }
 
@@ -330,6 +425,63 @@ mod tests {
         for (name, reason) in [("particular", "needs 3 sub-quantizers"), ("foreign", "needs pdp11")] {
             assert_eq!((of(name).status, of(name).reason.as_deref()), (Status::Skipped, Some(reason)));
         }
+    }
+
+    /// What it is told before the first round, and then an interruption if that is wanted.
+    #[derive(Default)]
+    struct Watch {
+        /// How many variants each rough standing has, and on how many data sets.
+        rough: Vec<(usize, usize)>,
+        interrupts_rough: bool,
+        interrupts_rounds: bool,
+        interrupted: bool,
+    }
+
+    impl Observer for Watch {
+        fn rough(&mut self, run: &Run) {
+            let part = run.parts().last().unwrap();
+            assert!(part.rounds == 0 && part.variants.iter().all(|variant| variant.samples.len() == 1));
+            self.rough.push((part.variants.len(), run.parts().count()));
+            self.interrupted |= self.interrupts_rough && run.others.len() == 1;
+        }
+
+        fn round_done(&mut self, run: &Run) {
+            self.interrupted |= self.interrupts_rounds && run.others.len() == 1;
+        }
+
+        fn interrupted(&self) -> bool {
+            self.interrupted
+        }
+    }
+
+    #[test]
+    fn rough_figures_come_with_the_first_variant() {
+        let mut watch = Watch::default();
+        let transposed = registry::find("transposed").unwrap();
+        measure(&small_fixture(), &[transposed], &quick(), &mut watch).unwrap();
+        assert_eq!(watch.rough[..2], [(1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn a_run_on_several_data_sets_is_that_on_the_first_with_the_others_in_it() {
+        let words = fixture(Geometry::new(12, 3, Bits::Four).unwrap(), Metric::Cosine);
+        let both = [small_fixture(), Fixture { name: "words".to_owned(), ..words }];
+        let measured = |mut watch: Watch| measure_each(&both, &[], &quick(), &mut watch).unwrap();
+        let stopped = |run: &Run| run.parts().map(|part| part.protocol.stopped).collect::<Vec<_>>();
+        let run = measured(Watch::default());
+        let names: Vec<_> = run.parts().map(|part| part.fixture.name.as_str()).collect();
+        assert_eq!((names, stopped(&run)), (vec!["small", "words"], vec![Stopped::MaxTime; 2]));
+        assert!(run.parts().all(|part| part.rounds > 0 && part.variants[0].ns_per_query.is_some()));
+        let json = serde_json::to_value(&run).unwrap();
+        assert!(json["others"][0].get("others").is_none());
+
+        // What is done is kept, and with it what was begun.
+        let run = measured(Watch { interrupts_rough: true, ..Watch::default() });
+        assert_eq!(stopped(&run), [Stopped::Interrupted]);
+        let run = measured(Watch { interrupts_rounds: true, ..Watch::default() });
+        assert_eq!(stopped(&run), [Stopped::MaxTime, Stopped::Interrupted]);
+        let error = measure_each(&[], &[], &quick(), &mut ()).unwrap_err();
+        assert!(error.to_string().contains("no data set"));
     }
 
     #[test]

@@ -190,7 +190,8 @@ fn power(done: &[Comparison], slowdown: f64) -> Power {
 fn entered<'a>(workload: &'a Workload<'a>, variant: &'static Variant, rng: &mut ChaCha8Rng) -> Result<Contestant> {
     let mut contest = Contest::new(workload, 1, None, ChaCha8Rng::from_rng(rng));
     let list = variant.prepare(&workload.codebook, workload.fixture.codes(), 1)?;
-    contest.enter(Contestant::search(list), |_| Ok(()))?;
+    contest.enter(Contestant::search(list));
+    contest.first_pass(0, Duration::MAX, |_| Ok(()))?;
     Ok(contest.contestants.remove(0))
 }
 

@@ -32,6 +32,8 @@ const WARM_UP: f64 = 0.05;
 const REPORTING: f64 = 0.05;
 /// No more than this is read to evict the codes, whatever the size of the cache.
 const LARGEST_EVICTION: usize = 1 << 30;
+/// How long a variant answers queries before the next one has its turn, for figures that are rough but soon there.
+const ROUGH: Duration = Duration::from_millis(30);
 /// Queries that the hardware counters watch.
 const COUNTED_QUERIES: usize = 20;
 
@@ -60,11 +62,15 @@ pub fn run(
     let evict = if options.cold { Some(evicting_reader()?) } else { None };
     setting.evicted_bytes = evict.as_ref().map(Reader::bytes);
     let mut contest = Contest::new(&workload, options.batch, evict, ChaCha8Rng::seed_from_u64(options.seed));
-    contest.enter(Contestant::read(Reader::new(&fixture.codes)?), |_| Ok(()))?;
+    contest.enter(Contestant::read(Reader::new(&fixture.codes)?));
+    contest.first_pass(0, Duration::MAX, |_| Ok(()))?;
     let mut entries = Vec::new();
     for variant in variants {
+        let newest = contest.contestants.len();
         entries.push(enter(variant, &workload, &mut contest, observer)?);
+        first_pass(&mut contest, newest, &entries, &setting, ROUGH, observer)?;
     }
+    first_pass(&mut contest, 0, &entries, &setting, Duration::MAX, observer)?;
     if options.counters {
         setting.counters_note = count(&mut entries, &contest, &workload);
     }
@@ -81,7 +87,7 @@ fn evicting_reader() -> Result<Reader, Error> {
     Reader::of_size(wanted.min(spare).min(LARGEST_EVICTION))
 }
 
-/// Prepares and verifies one variant, and lets it take part if that is possible.
+/// Prepares the codes for one variant, and lets it take part if that is possible.
 fn enter(
     variant: &'static Variant,
     workload: &Workload<'_>,
@@ -101,11 +107,29 @@ fn enter(
     let start = Instant::now();
     let list = variant.prepare(&codebook, workload.fixture.codes(), 1)?;
     entry.prepare_seconds = start.elapsed().as_secs_f64();
-    contest.enter(Contestant::search(list), |done| {
-        observer.progress(&Progress::new(Phase::Verify, variant.name, done));
-        interrupted(observer)
-    })?;
+    contest.enter(Contestant::search(list));
     Ok(entry)
+}
+
+/// Lets contestants, from number `first` on, go on with their first pass, each for about as long as `limit`.
+fn first_pass(
+    contest: &mut Contest<'_>,
+    first: usize,
+    entries: &[Entry],
+    setting: &Setting,
+    limit: Duration,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    for at in first..contest.contestants.len() {
+        let name = contest.contestants[at].name.clone();
+        contest.first_pass(at, limit, |done| {
+            observer.progress(&Progress::new(Phase::Verify, &name, done));
+            interrupted(observer)
+        })?;
+        contest.rough_round();
+        observer.rough(&summary::run(contest, entries, setting, &[], Stopped::Interrupted).0);
+    }
+    Ok(())
 }
 
 /// Lets the hardware count for every right variant. Returns why it does not.

@@ -93,6 +93,7 @@ pub fn run(
         variants,
         counters_note: setting.counters_note.clone(),
         sizes: Vec::new(),
+        others: Vec::new(),
     };
     if !setting.options.sizes.is_empty() {
         sizes.push(SizeResult {

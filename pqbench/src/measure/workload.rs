@@ -3,10 +3,10 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use pqscan::{Codebook, kernels::TOP_K, registry::Fidelity};
 
 use super::{Observer, Phase, Progress, interrupted};
@@ -15,6 +15,9 @@ use crate::{
     threads::num_threads,
     verify::{Judge, RECALL_TOLERANCE, same},
 };
+
+/// Kept answers that are compared with the reference's each time.
+const SEARCHED_AGAIN: usize = 8;
 
 /// The nearest codes to one query, as [`List::search`](pqscan::List::search) returns them.
 pub type Answer = Vec<(u64, f32)>;
@@ -29,16 +32,13 @@ pub struct Workload<'a> {
 }
 
 impl<'a> Workload<'a> {
-    /// Asks the reference for every query's answer, on all cores.
+    /// Gets the [`answers`].
     ///
     /// # Errors
-    /// The data set has no codes or no queries, `k` is 0, the codebook is none, or the observer interrupts.
+    /// Theirs, and the codebook is none.
     pub fn new(fixture: &'a Fixture, k: usize, observer: &mut dyn Observer) -> Result<Workload<'a>> {
-        anyhow::ensure!(k > 0, "k is 0: ask for at least one neighbour");
-        anyhow::ensure!(fixture.num_base() > 0, "the data set '{}' has no codes", fixture.name);
-        anyhow::ensure!(!fixture.queries.is_empty(), "the data set '{}' has no queries", fixture.name);
+        let answers = answers(fixture, k, observer)?;
         let codebook = fixture.codebook().with_context(|| format!("data set '{}'", fixture.name))?;
-        let answers = reference_answers(fixture, k, observer)?;
         Ok(Workload { fixture, codebook, k, answers })
     }
 
@@ -52,14 +52,15 @@ impl<'a> Workload<'a> {
         self.fixture.query(at % self.num_queries())
     }
 
-    /// Why `answers`, one for each query, are not what a variant of that fidelity may give; none if they are right.
-    pub fn fault(&self, answers: &[Answer], fidelity: Fidelity) -> Option<String> {
+    /// Why `answer` to query number `query` is not what a variant of that fidelity may give; none if it is right.
+    pub fn fault(&self, query: usize, answer: &Answer, fidelity: Fidelity) -> Option<String> {
         let judge = Judge { fidelity, num_vectors: self.fixture.num_base() };
-        for (query, (answer, right)) in answers.iter().zip(&self.answers).enumerate() {
-            if let Err(what) = judge.answer(answer, right, self.k) {
-                return Some(format!("query {query}: {what}"));
-            }
-        }
+        let right = judge.answer(answer, &self.answers[query], self.k);
+        right.err().map(|what| format!("query {query}: {what}"))
+    }
+
+    /// Why the recall of `answers`, one for each query, is too low; none if it is not.
+    pub fn lost_recall(&self, answers: &[Answer]) -> Option<String> {
         let (exact, given) = (self.recall(&self.answers)?, self.recall(answers)?);
         (given < exact - RECALL_TOLERANCE).then(|| {
             format!("recall@10 is {given:.4}, more than {RECALL_TOLERANCE} under the exact answer's {exact:.4}")
@@ -78,8 +79,16 @@ impl<'a> Workload<'a> {
     }
 }
 
-fn reference_answers(fixture: &Fixture, k: usize, observer: &mut dyn Observer) -> Result<Vec<Answer>> {
+/// The right answer to every query: the one that is kept with the data, or the reference's, which looks for it on all cores.
+///
+/// # Errors
+/// The data set has no codes or no queries, `k` is 0, a kept answer is not the reference's, or the observer interrupts.
+pub fn answers(fixture: &Fixture, k: usize, observer: &mut dyn Observer) -> Result<Vec<Answer>> {
+    ensure!(k > 0, "k is 0: ask for at least one neighbour");
+    ensure!(fixture.num_base() > 0, "the data set '{}' has no codes", fixture.name);
+    ensure!(!fixture.queries.is_empty(), "the data set '{}' has no queries", fixture.name);
     let total = fixture.num_queries();
+    let begin = Instant::now();
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         let mut mine = Vec::new();
@@ -88,16 +97,17 @@ fn reference_answers(fixture: &Fixture, k: usize, observer: &mut dyn Observer) -
             if query >= total {
                 return mine;
             }
-            mine.push((query, fixture.reference_answer(fixture.query(query), k)));
+            mine.push((query, answer(fixture, query, k)));
             done.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let mut answers = vec![Vec::new(); total];
+    let mut answers: Vec<_> = (0..total).map(|_| Ok(Vec::new())).collect();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..num_threads().min(total)).map(|_| scope.spawn(work)).collect();
         while !workers.iter().all(|worker| worker.is_finished()) {
             let share = done.load(Ordering::Relaxed) as f64 / total as f64;
-            observer.progress(&Progress::new(Phase::Reference, "", share));
+            let seconds_left = (share > 0.0).then(|| begin.elapsed().as_secs_f64() * (1.0 / share - 1.0));
+            observer.progress(&Progress { seconds_left, ..Progress::new(Phase::Reference, "", share) });
             if observer.interrupted() {
                 next.store(total, Ordering::Relaxed);
             }
@@ -110,5 +120,20 @@ fn reference_answers(fixture: &Fixture, k: usize, observer: &mut dyn Observer) -
         }
     });
     interrupted(observer)?;
-    Ok(answers)
+    answers.into_iter().collect()
+}
+
+fn answer(fixture: &Fixture, query: usize, k: usize) -> Result<Answer> {
+    let search = || fixture.reference_answer(fixture.query(query), k);
+    let Some(kept) = fixture.kept_answer(query, k) else { return Ok(search()) };
+    // A variant that is right is told by a kept answer that is not, but it would be called wrong.
+    if query.is_multiple_of(fixture.num_queries().div_ceil(SEARCHED_AGAIN)) {
+        same(&kept, &search()).map_err(|what| {
+            anyhow!(
+                "the kept answer to query {query} of '{}' is not the reference's: {what}; make it again by pqbench answers",
+                fixture.name
+            )
+        })?;
+    }
+    Ok(kept)
 }

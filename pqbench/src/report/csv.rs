@@ -7,10 +7,11 @@ use serde_json::Value;
 use super::{Document, Style};
 
 pub fn write(document: &Document, _: Style, out: &mut dyn Write) -> io::Result<()> {
-    let Some(first) = document.rows.first() else { return Ok(()) };
+    let rows = || document.tables.iter().flat_map(|table| &table.rows);
+    let Some(first) = rows().next() else { return Ok(()) };
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(first.keys())?;
-    for row in &document.rows {
+    for row in rows() {
         writer.write_record(row.values().map(field))?;
     }
     writer.flush()

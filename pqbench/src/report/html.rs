@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Document, Style,
+    Document, Style, Table,
     pictures::{self, Picture},
     word,
 };
@@ -41,7 +41,9 @@ fn content(document: &Document) -> String {
     for line in &document.before {
         let _ = writeln!(html, "<p class=\"what\">{}</p>", escaped(line));
     }
-    html += &table(document);
+    for of in &document.tables {
+        html += &table(of);
+    }
     for line in &document.after {
         let class = if line.starts_with("warning:") { "warning" } else { "note" };
         let _ = writeln!(html, "<p class=\"{class}\">{}</p>", escaped(line));
@@ -62,16 +64,20 @@ fn content(document: &Document) -> String {
     html
 }
 
-fn table(document: &Document) -> String {
-    let mut html = "<div class=\"scroll\"><table>\n<thead><tr>".to_owned();
+fn table(table: &Table) -> String {
+    let mut html = String::new();
+    for line in &table.before {
+        let _ = writeln!(html, "<p class=\"what\">{}</p>", escaped(line));
+    }
+    html += "<div class=\"scroll\"><table>\n<thead><tr>";
     let class = |is_number| if is_number { " class=\"number\"" } else { "" };
-    for column in &document.columns {
+    for column in &table.columns {
         let _ = write!(html, "<th{}>{}</th>", class(column.is_number), escaped(column.heading));
     }
     html += "</tr></thead>\n<tbody>\n";
-    for row in &document.rows {
+    for row in &table.rows {
         let _ = write!(html, "<tr class=\"{}\">", escaped(word(row, "status")));
-        for column in &document.columns {
+        for column in &table.columns {
             let _ = write!(html, "<td{}>{}</td>", class(column.is_number), escaped(&(column.text)(row)));
         }
         html += "</tr>\n";

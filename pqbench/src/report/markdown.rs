@@ -2,21 +2,34 @@
 
 use std::io::{self, Write};
 
-use super::{Column, Document, Style};
+use super::{Column, Document, Style, Table};
 
 pub fn write(document: &Document, _: Style, out: &mut dyn Write) -> io::Result<()> {
     for line in &document.before {
         writeln!(out, "{}\n", escaped(line))?;
     }
-    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-    writeln!(out, "{}", line(document.columns.iter().map(heading).collect()))?;
-    let rule = |is_number| if is_number { "---:" } else { "---" };
-    writeln!(out, "{}", line(document.columns.iter().map(|column| rule(column.is_number).to_owned()).collect()))?;
-    for row in &document.rows {
-        writeln!(out, "{}", line(document.columns.iter().map(|column| escaped(&(column.text)(row))).collect()))?;
+    for (place, table) in document.tables.iter().enumerate() {
+        if place > 0 {
+            writeln!(out)?;
+        }
+        write_table(table, out)?;
     }
     for line in &document.after {
         writeln!(out, "\n{}", escaped(line))?;
+    }
+    Ok(())
+}
+
+fn write_table(table: &Table, out: &mut dyn Write) -> io::Result<()> {
+    for line in &table.before {
+        writeln!(out, "{}\n", escaped(line))?;
+    }
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    writeln!(out, "{}", line(table.columns.iter().map(heading).collect()))?;
+    let rule = |is_number| if is_number { "---:" } else { "---" };
+    writeln!(out, "{}", line(table.columns.iter().map(|column| rule(column.is_number).to_owned()).collect()))?;
+    for row in &table.rows {
+        writeln!(out, "{}", line(table.columns.iter().map(|column| escaped(&(column.text)(row))).collect()))?;
     }
     Ok(())
 }

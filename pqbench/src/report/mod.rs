@@ -66,20 +66,29 @@ pub struct Document<'a> {
     pub title: String,
     /// All of it.
     pub json: Value,
-    /// What CSV has all of, and tables the `columns`. All rows have the same fields in the same order.
-    pub rows: Vec<Row>,
-    /// The columns of a table.
-    pub columns: Vec<Column>,
-    /// Lines above the table.
+    /// Lines above the tables.
     pub before: Vec<String>,
-    /// Lines below the table.
+    /// At least one. Their rows have the same fields in the same order.
+    pub tables: Vec<Table>,
+    /// Lines below the tables.
     pub after: Vec<String>,
     /// The measured runs in it, for pictures; each with the name that tells it from the others.
-    pub runs: Vec<(&'a str, &'a Run)>,
+    pub runs: Vec<(String, &'a Run)>,
+}
+
+/// One table of a document.
+#[derive(Debug)]
+pub struct Table {
+    /// Lines above it.
+    pub before: Vec<String>,
+    /// What CSV has all of, and a table the `columns`.
+    pub rows: Vec<Row>,
+    /// Its columns.
+    pub columns: Vec<Column>,
 }
 
 impl Document<'_> {
-    /// A document of `rows`, which are part of the `whole`.
+    /// A document of one table, of `rows`, which are part of the `whole`.
     ///
     /// # Panics
     /// One of the values can't be JSON, as a map with keys that are no strings.
@@ -87,9 +96,8 @@ impl Document<'_> {
         Document {
             title: title.to_owned(),
             json: serde_json::to_value(whole).expect("results are plain data"),
-            rows,
-            columns,
             before: Vec::new(),
+            tables: vec![Table { before: Vec::new(), rows, columns }],
             after: Vec::new(),
             runs: Vec::new(),
         }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Column, Document, Row, number, rows,
+    Column, Document, Row, Table, number, rows,
     units::{bytes, duration, grouped, percent, significant},
     word,
 };
@@ -84,27 +84,71 @@ pub fn document_of(runs: &[(String, Run)]) -> Document<'_> {
     if let [(_, run)] = runs {
         return run.document();
     }
+    let json: Vec<&Run> = runs.iter().map(|(_, run)| run).collect();
+    let runs: Vec<(String, &Run)> = runs.iter().flat_map(|(name, run)| run.named_parts(name)).collect();
     let mut rows = Vec::new();
-    for (name, run) in runs {
+    for (name, run) in &runs {
         for row in run.rows(true) {
             rows.push(Row::from_iter([("run".to_owned(), Value::from(name.as_str()))].into_iter().chain(row)));
         }
     }
-    let json: Vec<&Run> = runs.iter().map(|(_, run)| run).collect();
     let mut columns = vec![Column::words("run", "run", |row| word(row, "run").to_owned()), NUM_BASE];
     columns.extend(COLUMNS);
     let mut document = Document::new("pqbench report", &json, rows, columns);
-    for (name, run) in runs {
+    for (name, run) in &runs {
         document.before.extend([&run.what(), &run.machine_line(), &run.method()].map(|line| format!("{name}: {line}")));
         document.after.extend(run.warnings.iter().map(|warning| format!("warning: {name}: {warning}")));
     }
-    document.runs = runs.iter().map(|(name, run)| (name.as_str(), run)).collect();
+    document.runs = runs;
     document
 }
 
 impl Run {
     /// The run as a report.
     pub fn document(&self) -> Document<'_> {
+        if self.others.is_empty() { self.single_document() } else { self.document_of_parts() }
+    }
+
+    /// A table for each data set.
+    fn document_of_parts(&self) -> Document<'_> {
+        let mut document = Document::new("pqbench", self, Vec::new(), Vec::new());
+        document.before.push(self.machine_line());
+        document.tables.clear();
+        for part in self.parts() {
+            let name = &part.fixture.name;
+            let single = part.single_document();
+            for Table { rows, columns, .. } in single.tables {
+                let field = || [("fixture".to_owned(), Value::from(name.as_str()))].into_iter();
+                let rows = rows.into_iter().map(|row| field().chain(row).collect()).collect();
+                document.tables.push(Table { before: vec![part.what(), part.method()], rows, columns });
+            }
+            document.after.extend(part.warnings.iter().map(|warning| format!("warning: {name}: {warning}")));
+            document.runs.push((name.clone(), part));
+        }
+        document.after.extend(self.counters_note.clone());
+        let winners: Vec<String> = self.parts().filter_map(Run::winner).collect();
+        document.after.extend((!winners.is_empty()).then(|| format!("fastest: {}", winners.join("; "))));
+        document
+    }
+
+    /// The fastest exact variant on this data, in words.
+    fn winner(&self) -> Option<String> {
+        let mut exact = self.variants.iter().filter(|variant| variant.fidelity == "exact");
+        let first = exact.next()?;
+        let equals = match exact.filter(|other| other.rank == first.rank).count() {
+            0 => String::new(),
+            more => format!(" (and {more} that can't be told from it)"),
+        };
+        Some(format!(
+            "{}{equals} on {}, {}x the speed of {}",
+            first.name,
+            self.fixture.name,
+            significant(first.speedup?),
+            self.baseline
+        ))
+    }
+
+    fn single_document(&self) -> Document<'_> {
         let is_sweep = !self.sizes.is_empty();
         let mut columns = Vec::new();
         columns.extend(is_sweep.then_some(NUM_BASE));
@@ -115,7 +159,7 @@ impl Run {
         document.before = vec![self.what(), self.machine_line(), self.method()];
         document.after = self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
         document.after.extend(self.counters_note.clone());
-        document.runs = vec![("", self)];
+        document.runs = vec![(String::new(), self)];
         document
     }
 
@@ -140,10 +184,14 @@ impl Run {
     pub fn what(&self) -> String {
         let fixture = &self.fixture;
         format!(
-            "{} ({}): {} codes, {} queries, the {} nearest",
+            "{} ({}): {} codes of {}x{} bit, {} dimensions, {}, {} queries, the {} nearest",
             fixture.name,
             fixture.source,
             grouped(fixture.num_base as f64),
+            fixture.num_sub_vectors,
+            fixture.bits,
+            fixture.dim,
+            fixture.metric,
             grouped(fixture.num_queries as f64),
             self.protocol.k
         )
@@ -175,8 +223,7 @@ impl Run {
         let limit = duration(protocol.max_seconds);
         line += &match protocol.stopped {
             Stopped::Precision => format!(", until each ratio was known to ±{}", percent(protocol.precision)),
-            Stopped::MaxTime if self.sizes.is_empty() => format!(", until --max-time, {limit}, was over"),
-            Stopped::MaxTime => format!(", until each size's share of --max-time, {limit}, was over"),
+            Stopped::MaxTime => format!(", until its share of --max-time, {limit}, was over"),
             Stopped::Interrupted => ", until interrupted: what was measured by then".to_owned(),
         };
         let num_base = grouped(self.fixture.num_base as f64);
@@ -185,6 +232,6 @@ impl Run {
 
     /// Whether some variant gave a wrong answer.
     pub fn has_wrong_answers(&self) -> bool {
-        self.variants.iter().any(|variant| variant.status == Status::Wrong)
+        self.parts().flat_map(|part| &part.variants).any(|variant| variant.status == Status::Wrong)
     }
 }

@@ -101,6 +101,7 @@ pub fn run() -> Run {
         round_seconds: (1..=40).map(|round| 0.3 * f64::from(round)).collect(),
         counters_note: None,
         sizes: [1_000, 4_000, 16_000, 64_000, 200_000].map(size).into(),
+        others: Vec::new(),
         warnings: vec!["only 2 cores".to_owned()],
         variants: vec![
             variant("avx512-vbmi", 1, 45_000.0, "exact", 0.6221),

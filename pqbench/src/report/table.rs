@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, CellAlignment, Color, Table, TableStyle, presets};
+use comfy_table::{Cell, CellAlignment, Color, TableStyle, presets};
 
-use super::{Column, Document, Row, Style, word};
+use super::{Column, Document, Row, Style, Table, word};
 
 /// Between two columns: one of padding, one of comfy-table's own.
 const GAP: usize = 2;
@@ -18,15 +18,10 @@ pub fn write(document: &Document, style: Style, out: &mut dyn Write) -> io::Resu
     for line in &document.before {
         writeln!(out, "{}", wrapped(line, style.width))?;
     }
-    let keys = keys(document);
-    for (place, columns) in parts(document, &keys, style.width).iter().enumerate() {
-        if place > 0 || !document.before.is_empty() {
-            writeln!(out)?;
-        }
-        // A further piece leaves out the rows that it has nothing to say about.
-        let says = |row: &&Row| place == 0 || columns[keys.len()..].iter().any(|column| !(column.text)(row).is_empty());
-        let rows: Vec<&Row> = document.rows.iter().filter(says).collect();
-        write_part(columns, &rows, style, out)?;
+    let mut is_first = document.before.is_empty();
+    for table in &document.tables {
+        let gap = !std::mem::take(&mut is_first);
+        write_table(table, gap, style, out)?;
     }
     if !document.after.is_empty() {
         writeln!(out)?;
@@ -41,21 +36,42 @@ pub fn write(document: &Document, style: Style, out: &mut dyn Write) -> io::Resu
     Ok(())
 }
 
+/// One of the tables, with a `gap` above it if it is not the first thing that is written.
+fn write_table(table: &Table, mut gap: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    for line in &table.before {
+        if std::mem::take(&mut gap) {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}", wrapped(line, style.width))?;
+    }
+    let keys = keys(table);
+    for (place, columns) in parts(table, &keys, style.width).iter().enumerate() {
+        if gap || place > 0 || !table.before.is_empty() {
+            writeln!(out)?;
+        }
+        // A further piece leaves out the rows that it has nothing to say about.
+        let says = |row: &&Row| place == 0 || columns[keys.len()..].iter().any(|column| !(column.text)(row).is_empty());
+        let rows: Vec<&Row> = table.rows.iter().filter(says).collect();
+        write_part(columns, &rows, style, out)?;
+    }
+    Ok(())
+}
+
 /// The columns that tell one row from another.
-fn keys(document: &Document) -> Vec<Column> {
-    let is_key = |column: &&Column| ["run", "num_base", "name"].contains(&column.name);
-    let keys: Vec<Column> = document.columns.iter().filter(is_key).copied().collect();
-    if keys.is_empty() { document.columns[..1].to_vec() } else { keys }
+fn keys(table: &Table) -> Vec<Column> {
+    let is_key = |column: &&Column| ["run", "fixture", "num_base", "name"].contains(&column.name);
+    let keys: Vec<Column> = table.columns.iter().filter(is_key).copied().collect();
+    if keys.is_empty() { table.columns[..1].to_vec() } else { keys }
 }
 
 /// The columns in as many tables as the width asks for, each with the `keys`, which are among the first ones. A table cut in
 /// pieces can still be read; one whose cells wrap can't.
-fn parts(document: &Document, keys: &[Column], width: Option<usize>) -> Vec<Vec<Column>> {
-    let Some(width) = width else { return vec![document.columns.clone()] };
+fn parts(table: &Table, keys: &[Column], width: Option<usize>) -> Vec<Vec<Column>> {
+    let Some(width) = width else { return vec![table.columns.clone()] };
     let mut parts: Vec<Vec<Column>> = vec![Vec::new()];
     let mut used = 0;
-    let width_of = |column: &Column| natural_width(column, &document.rows);
-    for column in &document.columns {
+    let width_of = |column: &Column| natural_width(column, &table.rows);
+    for column in &table.columns {
         let part = parts.last_mut().expect("there is always one");
         // A part that is no more than the keys takes one column more whatever its width.
         if used + width_of(column) > width && part.len() > keys.len() {
@@ -75,7 +91,7 @@ fn natural_width(column: &Column, rows: &[Row]) -> usize {
 }
 
 fn write_part(columns: &[Column], rows: &[&Row], style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new();
+    let mut table = comfy_table::Table::new();
     table.load_style(RULED).force_no_tty();
     if style.color {
         table.enforce_styling();

@@ -40,6 +40,7 @@ pub struct Args {
 
 const COLUMNS: &[Column] = &[
     Column::words("run", "run", |row| word(row, "run").to_owned()),
+    Column::words("fixture", "data", |row| word(row, "fixture").to_owned()),
     Column::words("name", "name", |row| word(row, "name").to_owned()),
     Column::words("verdict", "verdict", |row| match (word(row, "verdict"), word(row, "reason")) {
         (verdict, "") => verdict.replace('-', " "),

@@ -56,31 +56,40 @@ impl Live {
 impl Observer for Live {
     fn progress(&mut self, progress: &Progress<'_>) {
         self.bar.set_position((1e3 * progress.done) as u64);
+        let left = progress.seconds_left.map(|s| format!("{s:.0} s left: ")).unwrap_or_default();
         let message = match progress.phase {
-            Phase::Reference => "the reference answers the queries".to_owned(),
-            Phase::Prepare => format!("{} prepares the codes", progress.variant),
-            Phase::Verify => format!("checking {}", progress.variant),
-            Phase::WarmUp => "warming up".to_owned(),
-            Phase::Rounds => {
-                let left = progress.seconds_left.map(|s| format!("{s:.0} s left: ")).unwrap_or_default();
-                format!("{left}{}", self.standing)
-            }
+            Phase::Reference => format!("{left}the reference answers the queries"),
+            Phase::Prepare => format!("{} prepares the codes; {}", progress.variant, self.standing),
+            Phase::Verify => format!("checking {}; {}", progress.variant, self.standing),
+            Phase::WarmUp => format!("warming up; {}", self.standing),
+            Phase::Rounds => format!("{left}{}", self.standing),
         };
         self.bar.set_message(message);
     }
 
+    fn rough(&mut self, run: &Run) {
+        self.standing = format!("roughly {}", standing(run));
+    }
+
     fn round_done(&mut self, run: &Run) {
-        let place = |variant: &VariantResult| {
-            Some(format!("{}. {} {}x", variant.rank?, variant.name, significant(variant.speedup?)))
-        };
         // What can't be saved now may be in a moment; the last try counts.
         let _ = self.save_to.as_ref().map(|path| saved::save(run, path));
-        self.standing = run.variants.iter().filter_map(place).collect::<Vec<_>>().join(", ");
+        self.standing = standing(run);
     }
 
     fn interrupted(&self) -> bool {
         INTERRUPTED.load(Ordering::Relaxed)
     }
+}
+
+/// Who leads on the data set that is measured.
+fn standing(run: &Run) -> String {
+    let place = |variant: &VariantResult| {
+        Some(format!("{}. {} {}x", variant.rank?, variant.name, significant(variant.speedup?)))
+    };
+    let last = run.others.last().unwrap_or(run);
+    let places: Vec<String> = last.variants.iter().filter_map(place).collect();
+    format!("{}: {}", last.fixture.name, places.join(", "))
 }
 
 impl Drop for Live {

@@ -1,5 +1,6 @@
 //! `pqbench`: arguments in, documents out. Each command is a file here, a module and two lines below.
 
+mod answers;
 mod cmp;
 mod completions;
 mod cpu;
@@ -36,7 +37,7 @@ mod exit {
 }
 
 const EXAMPLES: &str = "Examples:
-  pqbench                                       # every variant on the embedded SIFT data
+  pqbench                                       # every variant on images' and on words' vectors, both embedded
   pqbench --variant avx2-pshufb,avx512-vbmi     # some variants and the baseline
   pqbench --fixture DIR --num-base 200k         # the first 200,000 codes of a folder
   pqbench --sizes 1k,4k,16k,64k                 # short lists, as an IVF index has them
@@ -69,6 +70,7 @@ enum Command {
     Report(report::Args),
     Selftest(selftest::Args),
     Prepare(prepare::Args),
+    Answers(answers::Args),
     Completions(completions::Args),
 }
 
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::Prepare(args)) => prepare::run(args),
+        Some(Command::Answers(args)) => answers::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
     };
     done.unwrap_or_else(|error| failed(&error))

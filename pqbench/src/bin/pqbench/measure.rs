@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use pqbench::{
-    measure::{Options, measure},
+    measure::{Options, measure_each},
     report::units::parse_count,
     run::Stopped,
     saved,
@@ -81,16 +81,16 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
     let save_to = args.save.as_deref().map(saved::reserve).transpose()?;
-    let variants = args.selection.variants(Some(args.data.geometry()?))?;
-    let fixture = args.data.open(args.output.quiet)?;
+    let variants = args.selection.variants(&args.data.geometries()?)?;
+    let fixtures = args.data.open(args.output.quiet)?;
     let mut live = Live::new(args.output.quiet, save_to)?;
-    let run = measure(&fixture, &variants, &args.protocol.options(), &mut live)?;
+    let run = measure_each(&fixtures, &variants, &args.protocol.options(), &mut live)?;
     let saved = live.finish(&run);
     output.write(&run.document())?;
     saved?;
     Ok(if run.has_wrong_answers() {
         ExitCode::from(exit::WRONG_ANSWERS)
-    } else if run.protocol.stopped == Stopped::Interrupted {
+    } else if run.parts().any(|part| part.protocol.stopped == Stopped::Interrupted) {
         ExitCode::from(exit::INTERRUPTED)
     } else {
         ExitCode::SUCCESS

@@ -29,6 +29,7 @@ pub struct Args {
 }
 
 const COLUMNS: &[Column] = &[
+    Column::words("fixture", "data", |row| word(row, "fixture").to_owned()),
     Column::words("name", "name", |row| word(row, "name").to_owned()),
     Column::numbers("speedup", "speed-up", |row| number(row, "speedup", times)),
     Column::numbers("speedup_low", "least", |row| number(row, "speedup_low", times)),

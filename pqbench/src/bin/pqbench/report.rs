@@ -76,6 +76,9 @@ fn in_format(extension: &str) -> Option<WriteRuns> {
 
 fn picture(runs: &[(String, Run)]) -> anyhow::Result<Vec<u8>> {
     let [(name, run)] = runs else { bail!("a picture is of one run; make an .html of several") };
+    if !run.others.is_empty() {
+        bail!("a picture is of one data set, and {name} is on {}; make an .html of it", 1 + run.others.len());
+    }
     let ranking = pictures::of(run).into_iter().next().with_context(|| format!("nothing was measured in {name}"))?;
     Ok(pictures::standalone(&ranking.wide).into_bytes())
 }

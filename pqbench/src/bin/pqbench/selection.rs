@@ -24,16 +24,19 @@ pub fn variant_names() -> PossibleValuesParser {
 
 impl Selection {
     /// The chosen variants. All of them include those that can't run here, to be reported as skipped; one that is named
-    /// must run, in the shape of `geometry` if it is to be one.
-    pub fn variants(&self, geometry: Option<Geometry>) -> Result<Vec<&'static Variant>, pqscan::Error> {
+    /// must run in at least one of the shapes, or in any if there are none.
+    pub fn variants(&self, geometries: &[Geometry]) -> Result<Vec<&'static Variant>, pqscan::Error> {
         if self.names.is_empty() {
             return Ok(registry::all().to_vec());
         }
         let mut chosen: Vec<&'static Variant> = Vec::new();
         for name in &self.names {
-            let any = || supported_geometry(registry::find(name).ok()?);
-            let geometry = geometry.or_else(any).unwrap_or_else(sift_geometry);
-            let variant = registry::select(Some(name), geometry, usize::MAX)?;
+            let any = supported_geometry(registry::find(name)?).unwrap_or_else(sift_geometry);
+            let first = *geometries.first().unwrap_or(&any);
+            let others = geometries.iter().skip(1);
+            let select = |geometry| registry::select(Some(name), geometry, usize::MAX);
+            let variant =
+                others.fold(select(first), |found, &other| found.or_else(|error| select(other).map_err(|_| error)))?;
             if !chosen.iter().any(|other| std::ptr::eq(*other, variant)) {
                 chosen.push(variant);
             }

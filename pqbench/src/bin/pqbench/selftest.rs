@@ -51,7 +51,7 @@ const COLUMNS: &[Column] = &[
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
-    let fixture = args.data.open(args.output.quiet)?;
+    let fixture = args.data.open_first(args.output.quiet)?;
     let variant = registry::select(args.variant.as_deref(), fixture.geometry, fixture.num_base())?;
     let options = Options { comparisons: args.comparisons, max_seconds: args.max_time, ..Options::default() };
     let mut live = Live::new(args.output.quiet, None)?;

@@ -57,7 +57,7 @@ const COLUMNS: &[Column] = &[
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
-    let variants = args.selection.variants(None)?;
+    let variants = args.selection.variants(&[])?;
     let progress = if args.output.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     progress.set_style(ProgressStyle::with_template("{msg:20} case {pos} of {len}, {elapsed}")?);
     let variants = variants.into_iter().map(|variant| outcome(variant, &progress)).collect::<Result<_, _>>()?;
