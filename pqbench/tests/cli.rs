@@ -156,6 +156,14 @@ fn both_embedded_data_sets_are_measured_and_reported() {
     let picture = command(PQBENCH, folder.path(), &["report", "a", "-o", "a.svg"]).output().unwrap();
     fails(&picture, 1, &["of one data set"]);
 
+    // What only one of them has the shape for is measured there.
+    let named = run(&[&SMALL[2..], &["--variant", "pair-lut", "--format", "json"]].concat());
+    let statuses = [&json(&named), &json(&named)["others"][0]].map(|run| {
+        let variants = run["variants"].as_array().unwrap();
+        variants.iter().find(|variant| variant["name"] == "pair-lut").unwrap()["status"].clone()
+    });
+    assert_eq!(statuses, ["ok", "skipped"]);
+
     // A run on one of them compares with its part.
     run(&[&SMALL[2..], &["--fixture", "embedded-text", "--save", "words", "--variant", "transposed"]].concat());
     let part = json(&run(&["cmp", "a", "words", "--format", "json"]));

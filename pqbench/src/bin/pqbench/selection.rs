@@ -31,12 +31,12 @@ impl Selection {
         }
         let mut chosen: Vec<&'static Variant> = Vec::new();
         for name in &self.names {
-            let any = supported_geometry(registry::find(name)?).unwrap_or_else(sift_geometry);
-            let first = *geometries.first().unwrap_or(&any);
-            let others = geometries.iter().skip(1);
+            let any = || supported_geometry(registry::find(name).ok()?);
+            let first = geometries.first().copied().or_else(any).unwrap_or_else(sift_geometry);
             let select = |geometry| registry::select(Some(name), geometry, usize::MAX);
+            let others = geometries.iter().skip(1);
             let variant =
-                others.fold(select(first), |found, &other| found.or_else(|error| select(other).map_err(|_| error)))?;
+                others.fold(select(first), |found, &other| found.or_else(|error| select(other).or(Err(error))))?;
             if !chosen.iter().any(|other| std::ptr::eq(*other, variant)) {
                 chosen.push(variant);
             }
