@@ -15,6 +15,7 @@ pub mod reference;
 pub mod report;
 pub mod run;
 pub mod saved;
+pub mod splice;
 mod threads;
 pub mod train;
 pub mod truth;

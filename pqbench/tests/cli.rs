@@ -427,6 +427,7 @@ fn bad_arguments_are_usage_errors() {
         &["completions", "cmd.exe"],
         &["cmp", "one"],
         &["report"],
+        &["splice"],
     ] {
         fails(&pqbench(args), 2, &["error:"]);
     }
@@ -574,6 +575,31 @@ fn saved_runs_are_compared_and_ranked() {
     fails(&run(&["rank", "a"]), 1, &["newer pqbench"]);
     fs::write(&file, text.replacen("\"rounds\": ", "\"rounds\": 1", 1)).unwrap();
     fails(&run(&["report", "a"]), 1, &["changed after it was saved"]);
+}
+
+#[test]
+fn a_table_in_a_document_is_that_of_its_saved_run_or_the_check_fails() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(code(&measured(folder.path(), &["--save", "a", "-q"])), 0);
+    let page = folder.path().join("page.md");
+    fs::write(&page, "# Page\n<!-- splice: runs/a.json columns=name,speedup -->\n<!-- end -->\n").unwrap();
+    let splice = |args: &[&str]| command(PQBENCH, folder.path(), &[&["splice"], args].concat()).output().unwrap();
+    fails(&splice(&["--check", "page.md"]), 1, &["page.md: runs/a.json columns=name,speedup", "pqbench splice"]);
+    assert_eq!(code(&splice(&["page.md"])), 0);
+    let spliced = fs::read_to_string(&page).unwrap();
+    assert!(spliced.starts_with("# Page\n") && spliced.contains("| scalar | 1.00x |"), "{spliced}");
+    assert_eq!(code(&splice(&["--check", "page.md"])), 0);
+    fs::write(&page, spliced.replace("1.00x", "2.00x")).unwrap();
+    fails(&splice(&["--check", "page.md"]), 1, &["page.md: runs/a.json"]);
+    fails(&splice(&["nothing.md"]), 1, &["nothing.md"]);
+}
+
+#[test]
+fn the_tables_of_the_documents_are_those_of_the_saved_runs() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let documents = ["README.md", "docs/RESULTS.md", "docs/METHOD.md"];
+    let output = command(PQBENCH, &project, &[&["splice", "--check"], &documents[..]].concat()).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
 }
 
 /// Ctrl-C after the first round keeps what was measured, on paper and on disk.

@@ -15,6 +15,7 @@ mod report;
 mod selection;
 mod selftest;
 mod shape;
+mod splice;
 mod verify;
 
 use std::{
@@ -68,6 +69,7 @@ enum Command {
     Cmp(cmp::Args),
     Rank(rank::Args),
     Report(report::Args),
+    Splice(splice::Args),
     Selftest(selftest::Args),
     Prepare(prepare::Args),
     Answers(answers::Args),
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         Some(Command::Cmp(args)) => cmp::run(&args),
         Some(Command::Rank(args)) => rank::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Splice(args)) => splice::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::Prepare(args)) => prepare::run(args),
         Some(Command::Answers(args)) => answers::run(&args),
