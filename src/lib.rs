@@ -77,7 +77,12 @@ mod variants {
 #[doc(hidden)]
 pub use inventory;
 
-/// Compiles and runs the README's examples.
+/// Compiles and runs the README's example.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles and runs that of the page for embedders.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/EMBEDDING.md")]
+struct Embedding;

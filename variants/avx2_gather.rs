@@ -1,11 +1,12 @@
 //! Eight codes at a time by `vpgatherdps` from the f32 table: the obvious SIMD, here to show why nobody wins with it.
 //!
-//! A gather is eight loads all the same: about 1 element a cycle on Zen (microcoded), 8 elements in 5 to 8 cycles on Intel,
-//! more with the mitigation of Downfall. So the load ports limit it as they limit the scalar loop, and only the additions
-//! and the comparison with the threshold get cheaper.
+//! A gather is eight loads all the same: about one element a cycle on Zen, which has it in microcode, eight in 5 to 8
+//! cycles on Intel, more with the mitigation of Downfall. So the load ports limit it as they limit the scalar loop, and
+//! only the additions and the comparison with the threshold get cheaper. Codes lie in [blocks](crate::layout::blocks).
 //!
-//! A row of 8 codes: `vpmovzxbd`, `vpgatherdps`, `vaddps`, the sums in the canonical order. It loses to everything that
-//! filters, and to the scalar loop on Zen.
+//! **Instructions.** A row of 8 codes: `vpmovzxbd`, `vpgatherdps`, `vaddps`; the sums are in the canonical order.
+//!
+//! **Loses** to everything that filters, and on Zen to the scalar loop.
 
 use crate::{
     Codebook, Error, Query,
@@ -117,7 +118,7 @@ impl Routine<Avx2> for ScanBlock<'_, '_> {
 fn distances(table: &[[f32; 256]], lines: &[[u8; LINE]], start: usize, threshold: f32) -> ([f32; 8], u64) {
     use std::arch::x86_64::*;
     let mut distances = [0.0; 8];
-    // SAFETY: only `ScanBlock` calls this, in the level that has the instructions; eight codes of a line are read from `start` on,
+    // SAFETY: only `ScanBlock` calls this, in the level that has the instructions; eight codes are read from `start` on,
     // which is at most 56; a code is less than 256, and `entries` has as many; `distances` has the 32 bytes.
     let far = unsafe {
         let mut sum = _mm256_setzero_ps();

@@ -1,8 +1,18 @@
-//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with AVX2.
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with
+//! AVX2.
 //!
-//! Half the width of `avx512-ordered`, and groups of 16 where that tells 256 centroids apart: half as many lines to read at
-//! first, but twice as many steps, and two hundred times as many candidates, each of them a cache line more. On Zen 4 it
-//! takes 1.37 times as long at a million codes. It loses in short lists, on Zen 4 below 60,000 codes.
+//! ```text
+//! super-block: pair 0  [m 1|m 0] of code 0, of code 1, ... of code 8191
+//!              pair 1  [m 3|m 2] ...                           whole codes, row-major, beside them
+//! ```
+//!
+//! **Instructions.** A pair of sub-quantizers, 32 codes: load, two ands, shift, two `vpshufb`, two saturating
+//! additions.
+//!
+//! Half the width of `avx512-ordered`, and groups of 16 where that tells 256 centroids apart: half as many lines to
+//! read at first, but twice as many steps, and far more candidates, each of them a cache line more.
+//!
+//! **Loses** in short lists, where its order has little to skip and its set-up shows.
 
 use crate::{register, registry::Fidelity, scan::ordered::NibbleCodes};
 

@@ -1,15 +1,20 @@
 //! A 4-bit exact filter over half the bytes: 32 look-ups a shuffle in 16-entry tables of group minima.
 //!
-//! `vpshufb` looks up 16 entries, so each sub-quantizer's 64 groups of similar centroids are merged into 16 that suit the list, and
-//! the LUT holds each one's smallest entry: a lower bound, exact once candidates are scored (PQ Fast Scan, André et al., VLDB
-//! 2015). Only these labels are read for every code, two in a byte. The whole codes lie apart; what passes, one code in fifty at
-//! a million, is looked up there in the 64 groups, 32 candidates at a time, and one in twenty of those is scored
-//! ([`coarse`](crate::scan::coarse)).
+//! `vpshufb` looks up 16 entries, so each sub-quantizer's 64 groups of similar centroids are merged into 16 that suit
+//! the list, and the LUT holds each one's smallest entry: a lower bound, exact once candidates are scored (PQ Fast
+//! Scan, André et al., VLDB 2015). Only these labels are read for every code. Candidates are looked up from the whole
+//! codes in the LUT of the 64 groups, 32 at a time, and the survivors are scored ([`coarse`](crate::scan::coarse)).
 //!
-//! Two rows of 32 codes: load, two ands, shift, two `vpshufb` (1/cycle on Intel's port 5, 2 on Zen), two saturating adds;
-//! with the LUT's loads 2.3 instructions a code. On Intel reading 8 MB a million codes from L3 takes longer than that.
-//! It loses in short lists, where the threshold is still high and 4 bits let one code in ten pass, and it can't win on
-//! uniformly random codes, where they let nearly all pass.
+//! ```text
+//! block of 64: line 0  [m 1|m 0] of lane 0 ... of lane 63
+//!              line 1  [m 3|m 2] ...                           whole codes, row-major, beside them
+//! ```
+//!
+//! **Instructions.** Two rows of 32 codes: load, two ands, shift, two `vpshufb` (one a cycle on Intel's port 5, two on
+//! Zen), two saturating additions.
+//!
+//! **Loses** in short lists, where the threshold is still high and 4 bits let many codes pass, and on uniformly random
+//! codes, where they let nearly all pass.
 
 use crate::{register, registry::Fidelity, scan::coarse::NibbleCodes};
 

@@ -1,11 +1,18 @@
 //! Similar codes together, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with AVX-512.
 //!
-//! A row of 64 codes: load, two `vpermi2b` (on Intel each three operations, two of them on port 5; 1/cycle on Zen 4),
-//! `vpmovb2m`, blend, saturating add. What a super-block adds at least is a masked minimum of 256 entries for each of 16
-//! rows. Measured on Zen 4: 0.11 to 0.12 ns a code at a million codes, where reading them takes 0.19; one `vpermb` a row, in
-//! groups of four centroids, is 1.2 times as slow, since a third more lines are read then and there are twenty times as many
-//! candidates. It loses on lists below about 55,000 codes, where its order has little to skip and its set-up shows; there
-//! `avx512-6bit` and `avx512-vpermb` are faster.
+//! Codes are looked up whole, among all 256 centroids: four times the work of one `vpermb` in groups of four, hidden by
+//! reading; fewer lines are read then, and far fewer codes are candidates. What a super-block adds at least is a masked
+//! minimum of 256 entries for each sub-quantizer.
+//!
+//! ```text
+//! super-block: m 0  [code 0][code 1] ... [code 8191]
+//!              m 1  [code 0][code 1] ... [code 8191]
+//! ```
+//!
+//! **Instructions.** A row of 64 codes: load, two `vpermi2b` (on Intel each three operations, two of them on port 5;
+//! one a cycle on Zen 4), `vpmovb2m`, blend, saturating addition.
+//!
+//! **Loses** in short lists, where its order has little to skip and its set-up shows; there `avx512-vpermb` is faster.
 
 use crate::{register, registry::Fidelity, scan::ordered::ByteCodes};
 

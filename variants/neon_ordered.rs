@@ -1,11 +1,16 @@
-//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with NEON.
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with
+//! NEON.
 //!
-//! One-register `tbl` for the nibbles, four-register `tbl` for the LUT of a super-block. There is no movemask: whether a block
-//! still has a lane below 255 is a `uminv`, and only the blocks that are left at the end pay for their bits.
+//! The layout is that of `avx2-ordered`.
 //!
-//! Executed under emulation for a whole query over real codes: 4.8 instructions a code at 200,000 codes, and 3.2 at a million
-//! (with super-blocks of 4,096, which took 5.2 at 200,000); `scalar` 56, `neon-tbl` 5.7 and 5.1. It reads less besides, which
-//! only a timing on real hardware can weigh. In shorter lists it loses to that one.
+//! **Instructions.** One-register `tbl` for the nibbles, four-register `tbl` for the LUT of a super-block. There is no
+//! movemask: whether a block still has a lane below 255 is a `uminv`, and only the blocks that are left at the end pay
+//! for their bits.
+//!
+//! Counted under emulation it takes fewer instructions a code than `neon-tbl`, and it reads less besides; only a timing
+//! on real hardware can weigh that.
+//!
+//! **Loses** in shorter lists to `neon-tbl`.
 
 use crate::{register, registry::Fidelity, scan::ordered::NibbleCodes};
 

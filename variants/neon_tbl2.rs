@@ -1,12 +1,12 @@
 //! A 7-bit exact filter for row-major codes that nothing prepared: `tbl` and `tbx` look up 16 codes in 128 entries.
 //!
-//! `avx2-pshufb8` for NEON, where a table of 64 entries is one instruction: half of the sub-quantizers, those that tell most
-//! for the query, are moved together by `tbl`, transposed by `zip`, and looked up in groups of two centroids by `tbl` and
-//! `tbx`.
+//! `avx2-pshufb8` for NEON, where a table of 64 entries is one instruction ([`row_major`](crate::scan::row_major)).
 //!
-//! Executed under emulation for a whole query over real codes, table and scoring included: 11.1 instructions a code at a
-//! million codes, 13.0 at 200,000 (eleven queries); `pair-lut` 15.2 and 22.0, `scalar` 55. 64 codes are 64 look-ups on four
-//! registers, which on some cores take three cycles each: its time was not measured.
+//! **Instructions.** The codes of the most informative half of the sub-quantizers are moved together by `tbl`,
+//! transposed by `zip`, and looked up in groups of two centroids by `tbl` and `tbx`: 64 look-ups on four registers for
+//! 64 codes, which on some cores take three cycles each. Its time was not measured.
+//!
+//! **Loses** to everything that prepares its codes, and where most codes pass.
 
 use crate::{
     register,

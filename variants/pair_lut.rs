@@ -1,19 +1,16 @@
 //! Row-major codes, portable: one look-up for two neighbouring sub-quantizers, candidates gathered without a branch.
 //!
-//! Loads limit the plain loop: a code and a table entry for each sub-quantizer. Two neighbouring codes are one 16-bit load, and
-//! a table of their 65,536 pairs, made from the [lower bounds](crate::bounds::lut) of the query, is one more: four loads bound a
-//! code's distance by the two pairs that tell most for the query. What passes (about one code in ten) is looked up in two
-//! pairs more, and what is left (one in two hundred) is scored.
+//! Loads limit the plain loop: a code and a table entry for each sub-quantizer. Two neighbouring codes are one 16-bit
+//! load, and a table of their 65,536 pairs, made from the [lower bounds](crate::bounds::lut) of the query, is one more:
+//! four loads bound a code's distance by the two most informative pairs of the query. Candidates are looked up in two
+//! pairs more, and the survivors are scored.
 //!
-//! 15 instructions a code, none of them a branch that depends on it. A pair table is 64 KB, more than L1 holds: the hottest
-//! quarter of its lines gets less than half of the look-ups of real codes, the others often come from L2. Making the tables
-//! pays from about 64,000 codes on; shorter lists, and the first codes of every list, are filtered by the
-//! [leading](crate::bounds::early_exit) sub-quantizers in f32.
+//! **Instructions.** About 15 a code, none of them a branch that depends on it. A pair table is 64 KB, more than L1
+//! holds. Making the tables pays in long lists only; shorter ones, and the first codes of every list, are filtered by
+//! the most [informative](crate::bounds::early_exit) sub-quantizers in f32.
 //!
-//! Measured on 1M real codes (Intel Xeon, 2 MB of L2): 1.4 to 1.5 ns a code, 2.4 to 2.6 times as fast as `scalar`, 2.5 to
-//! 2.7 times just reading the same pages; uniformly random codes 3.4 ns, 1.1 times as fast; sorted from far to near 1.1 times
-//! `scalar`'s time. On Zen 4 2.0 to 2.4 ns a code, 1.5 to 1.8 times as fast as `scalar`, 11 to 13 times just reading: its first
-//! cache holds half of a table.
+//! **Loses** to everything with byte shuffles; gains little where L1 holds half of a table, and nothing on codes sorted
+//! from far to near.
 
 use crate::{
     Codebook, Error, Query,

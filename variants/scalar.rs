@@ -1,7 +1,10 @@
-//! The baseline: one code after the other, 16 look-ups each, as an index does it today.
+//! The baseline: one code after the other, a look-up for each sub-quantizer, as an index does it today.
 //!
-//! Row-major codes, the f32 table, a heap; what every speed-up is measured against, so it is kept plain for ever. Two loads
-//! an entry (the code, then the table) make it load-bound: 32 loads a vector at two or three a cycle.
+//! Row-major codes, the f32 table, a heap; what every speed-up is measured against, so it is kept plain for ever. Two
+//! loads an entry (the code, then the table) make it load-bound: with 16 sub-quantizers 32 loads a vector, at two or
+//! three a cycle.
+//!
+//! **Loses** to everything with a bound that holds.
 
 use crate::{
     Codebook, Error, Query,

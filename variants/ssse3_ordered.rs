@@ -1,7 +1,12 @@
-//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with SSSE3.
+//! Similar codes together, 4 bits each, blocks that cannot win skipped: see [`ordered`](crate::scan::ordered), with
+//! SSSE3.
 //!
-//! A quarter of the width of `avx512-ordered`, without AVX's third operand, and still ahead of every variant that reads all
-//! codes: what it does not read it need not compute either. It loses where `avx2-ordered` does.
+//! The layout is that of `avx2-ordered`.
+//!
+//! **Instructions.** Those of `avx2-ordered` at half the width, and copies besides, for there is no third operand
+//! before AVX. It is still ahead of most variants that read all codes: what is not read need not be computed either.
+//!
+//! **Loses** in short lists, as `avx2-ordered` does.
 
 use crate::{register, registry::Fidelity, scan::ordered::NibbleCodes};
 

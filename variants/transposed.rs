@@ -1,9 +1,11 @@
-//! Portable code over blocked codes: the telling sub-quantizers first, the rest only for what they leave.
+//! Portable code over blocked codes: the most informative sub-quantizers first, the rest only for what they leave.
 //!
-//! No intrinsics: what the compiler makes of plain loops, for AVX2 as well through `multiversion` (with AVX-512 it was
-//! slower). With a load for each code and one for each table entry, loads limit it, so the win is in fewer look-ups: six
-//! leading sub-quantizers of the query bound a code's distance from below, and few codes need the other ten. Measured on Zen
-//! 4 at 1M: 2.4 ns a code, 1.5 times as fast as `scalar`; 2.8 where the six rows of a block are not asked for ahead of time.
+//! No intrinsics: what the compiler makes of plain loops over [blocks](crate::layout::blocks), for AVX2 as well through
+//! `multiversion` (with AVX-512 it was slower). With a load for each code and one for each table entry, loads limit it,
+//! so the win is in fewer look-ups: the six most informative sub-quantizers of the query bound a code's distance from
+//! below, and few codes need the others. Their rows are prefetched some blocks ahead.
+//!
+//! **Loses** to everything with byte shuffles, and gains nothing where six sub-quantizers tell little.
 
 #[cfg(all(target_arch = "x86_64", feature = "multiversion"))]
 use crate::cpu::{self, Feature};
@@ -30,8 +32,8 @@ register! {
 
 /// Sub-quantizers that are summed for every code.
 const FIRST: usize = 6;
-/// Blocks that are scored without them once many codes of one were near, so that they cost next to nothing where they tell
-/// little.
+/// Blocks that are scored without them once many codes of one were candidates, so that they cost next to nothing where they
+/// tell little.
 const UNFILTERED: usize = 8;
 
 /// Blocks from the one that is summed to the one that is prefetched: six lines of sixteen are no stream to the hardware.

@@ -1,9 +1,10 @@
 //! An approximate scan: one byte a table entry, whole numbers summed, nothing scored again.
 //!
-//! The LUT is 4 KiB rather than 16 and whole numbers add in one cycle, but it is two loads an entry all the same: 0.9 to 1.1
-//! times as fast as `scalar` on Intel. It shows that giving up exactness buys nothing here; an exact filter is faster. A sum of
-//! 16 entries is off by up to 8 steps; the step is a 255th of half the span from the smallest possible distance to the k-th of
-//! the first codes, which is fine enough that the recall stays.
+//! The LUT is a quarter of the f32 table, and whole numbers add in one cycle, but it is two loads an entry all the
+//! same. A sum is off by up to half a step for each entry; the step is a 255th of half the span from the smallest
+//! possible distance to the k-th of the first codes, which is fine enough that the recall stays.
+//!
+//! **Loses** to every exact filter, and gains nothing over `scalar`: giving up exactness buys nothing here.
 
 use crate::{
     Codebook, Error, Geometry, Query,

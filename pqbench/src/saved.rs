@@ -6,7 +6,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Serializer, Value, ser::PrettyFormatter};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -47,7 +48,11 @@ pub fn save(run: &Run, path: &Path) -> Result<()> {
     let mut json = serde_json::to_value(run)?;
     let checksum = checksum(&json);
     json.as_object_mut().context("a run is an object")?.insert(CHECKSUM.to_owned(), checksum.into());
-    Place::open(path)?.write((serde_json::to_string_pretty(&json)? + "\n").as_bytes())
+    // A line for each sample, without the third of the file that indentation would be.
+    let mut text = Vec::new();
+    json.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"")))?;
+    text.push(b'\n');
+    Place::open(path)?.write(&text)
 }
 
 /// Reads the run called `name`.
