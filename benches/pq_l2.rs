@@ -1,5 +1,5 @@
-//! Criterion on what the main job measures end to end: each variant's scan of prepared and of unprepared codes, the number
-//! of neighbours, and the table build alone.
+//! Criterion on what the main job measures end to end: each variant's scan of prepared and of unprepared codes, the
+//! number of neighbours, and the table build alone.
 //!
 //! `cargo bench` runs all; `cargo bench -- scan/avx2` those whose name has that in it. For ratios between variants take
 //! `pqbench --all`, which measures them side by side instead of one after the other.
@@ -87,7 +87,8 @@ fn neighbours(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The distance table of one query: from the codebook as it is stored, as [`Codebook`] holds it, and in the memory of a query before.
+/// The distance table of one query: from the codebook as it is stored, as [`Codebook`] holds it, and in the memory of a
+/// query before.
 fn table(criterion: &mut Criterion) {
     let rng = &mut ChaCha8Rng::seed_from_u64(2);
     let (centroids, query) = (floats(rng, NUM_CENTROIDS * DIM), floats(rng, DIM));

@@ -118,8 +118,8 @@ impl Routine<Avx2> for ScanBlock<'_, '_> {
 fn distances(table: &[[f32; 256]], lines: &[[u8; LINE]], start: usize, threshold: f32) -> ([f32; 8], u64) {
     use std::arch::x86_64::*;
     let mut distances = [0.0; 8];
-    // SAFETY: only `ScanBlock` calls this, in the level that has the instructions; eight codes are read from `start` on,
-    // which is at most 56; a code is less than 256, and `entries` has as many; `distances` has the 32 bytes.
+    // SAFETY: only `ScanBlock` calls this, in the level that has the instructions; eight codes are read from `start`
+    // on, which is at most 56; a code is less than 256, and `entries` has as many; `distances` has the 32 bytes.
     let far = unsafe {
         let mut sum = _mm256_setzero_ps();
         for (line, entries) in lines.iter().zip(table) {

@@ -32,11 +32,12 @@ register! {
 
 /// Sub-quantizers that are summed for every code.
 const FIRST: usize = 6;
-/// Blocks that are scored without them once many codes of one were candidates, so that they cost next to nothing where they
-/// tell little.
+/// Blocks that are scored without them once many codes of one were candidates, so that they cost next to nothing where
+/// they tell little.
 const UNFILTERED: usize = 8;
 
-/// Blocks from the one that is summed to the one that is prefetched: six lines of sixteen are no stream to the hardware.
+/// Blocks from the one that is summed to the one that is prefetched: six lines of sixteen are no stream to the
+/// hardware.
 const AHEAD: usize = 8;
 
 #[derive(Clone)]

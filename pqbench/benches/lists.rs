@@ -1,7 +1,9 @@
-//! One query over many lists, as an inverted file asks it, against one list of the same codes; and what their preparation costs.
+//! One query over many lists, as an inverted file asks it, against one list of the same codes; and what their
+//! preparation costs.
 //!
-//! `cargo bench -p pqbench --bench lists` for all variants, with `-- NAME...` for some. Each round times all three ways with the
-//! same queries, which begins by turns; a ratio is formed within a round, and the median is shown. All three must give one answer.
+//! `cargo bench -p pqbench --bench lists` for all variants, with `-- NAME...` for some. Each round times all three ways
+//! with the same queries, which begins by turns; a ratio is formed within a round, and the median is shown. All three
+//! must give one answer.
 
 use std::{hint::black_box, time::Instant};
 

@@ -8,8 +8,8 @@
 //! <!-- end -->
 //! ```
 //!
-//! A `.json` is a saved run, shown as a Markdown table. `columns=A,B` and `variants=A,B` choose some, `measured` leaves out what
-//! has no figures, and `text` shows what a terminal shows. Of a `.md` or `.txt` all is taken as it is.
+//! A `.json` is a saved run, shown as a Markdown table. `columns=A,B` and `variants=A,B` choose some, `measured` leaves
+//! out what has no figures, and `text` shows what a terminal shows. Of a `.md` or `.txt` all is taken as it is.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
