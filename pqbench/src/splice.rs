@@ -178,7 +178,9 @@ mod tests {
     #[test]
     fn a_run_is_shown_as_its_options_say() {
         let folder = tempfile::tempdir().unwrap();
-        saved::save(&sample::run(), &folder.path().join("run.json")).unwrap();
+        let mut run = sample::run();
+        run.sizes.clear();
+        saved::save(&run, &folder.path().join("run.json")).unwrap();
         fs::write(folder.path().join("said.txt"), "so\n").unwrap();
         let section = |wanted: &str| section(folder.path(), wanted);
         let table = section("run.json columns=name,speedup variants=scalar,avx512-vbmi").unwrap();
@@ -188,10 +190,8 @@ mod tests {
             "{table}"
         );
         assert!(!table.contains("| transposed"), "{table}");
-        assert!(
-            section("run.json").unwrap().contains("| skipped")
-                && !section("run.json measured").unwrap().contains("| skipped")
-        );
+        assert!(section("run.json").unwrap().contains("| skipped"));
+        assert!(!section("run.json measured").unwrap().contains("| skipped"));
         assert!(section("run.json text").unwrap().starts_with("```text\n"));
         assert_eq!(section("said.txt").unwrap(), "```text\nso\n```\n");
         for (bad, expected) in [
