@@ -127,12 +127,18 @@ fn shown(mut run: Run, options: &Options<'_>) -> Result<String> {
         let is_named = options.variants.as_ref().is_none_or(|names| names.contains(&variant.name.as_str()));
         is_named && (!options.measured || variant.status != Status::Skipped)
     };
-    run.variants.retain(is_shown);
-    run.sizes.iter_mut().for_each(|size| size.variants.retain(is_shown));
+    let choose = |run: &mut Run| {
+        run.variants.retain(is_shown);
+        run.sizes.iter_mut().for_each(|size| size.variants.retain(is_shown));
+    };
+    choose(&mut run);
+    run.others.iter_mut().for_each(choose);
     let mut document = run.document();
-    check_names(&options.columns, "column", |name| document.columns.iter().any(|column| column.name == name))?;
+    let columns: BTreeSet<&str> =
+        document.tables.iter().flat_map(|table| &table.columns).map(|column| column.name).collect();
+    check_names(&options.columns, "column", |name| columns.contains(name))?;
     if let Some(names) = &options.columns {
-        document.columns.retain(|column| names.contains(&column.name));
+        document.tables.iter_mut().for_each(|table| table.columns.retain(|column| names.contains(&column.name)));
     }
     let format = FORMATS.iter().find(|format| format.name == if options.text { "table" } else { "markdown" });
     let mut bytes = Vec::new();
