@@ -18,13 +18,13 @@ use crate::{
 /// The largest sum that a code within the threshold can have.
 pub const LIMIT: u8 = 254;
 
-/// The largest entry of a LUT in which two are added without saturating: on Zen 4 that has twice as many ports, and ports that
-/// shuffles do not need. More than half of [`LIMIT`] counts as half then.
+/// The largest entry of a LUT in which two may be added without saturating, which on Zen 4 has twice as many ports, and
+/// ports that shuffles do not need. A larger entry is lowered to this.
 pub const HALF: u8 = LIMIT / 2;
 
-/// Lower bounds of what a code adds to a distance, for each sub-quantizer and each group of centroids whose numbers are equal
-/// modulo `G`; from them the LUTs of one query are made, one for each threshold. With 16 centroids each is a group, and they
-/// repeat.
+/// Lower bounds of a code's table entries: for each sub-quantizer the minimum over each group of centroids, those whose
+/// numbers are equal modulo `G`. The LUTs of one query are made from them, one for each threshold. With 16 centroids each
+/// is a group of its own, and they repeat.
 ///
 /// Rows beyond the sub-quantizers, up to a multiple of four, are zeros.
 #[derive(Clone)]
@@ -151,7 +151,7 @@ impl<const G: usize> GroupMinima<G> {
         rows.map(|row| fold(row, |minimum| minimum, |a, b| a + b)).collect()
     }
 
-    /// What an `entry` of row `m` is about in the LUT whose [`scale`](Self::scale) is given, unrounded and not saturated.
+    /// An `entry` of row `m` in the LUT of this [`scale`](Self::scale), before it is rounded down and saturated.
     #[inline(always)]
     pub fn scaled(&self, m: usize, entry: f32, scale: f32) -> f32 {
         (entry - self.row_minima[m]) * scale
@@ -165,8 +165,8 @@ impl<const G: usize> GroupMinima<G> {
             .min(f64::from(f32::MAX)) as f32
     }
 
-    /// A threshold to compare near codes by where none is known yet: the smallest distance that there can be, and 0.8 of what
-    /// the average group adds to it.
+    /// A guess at a useful threshold before one is known: the smallest possible distance, and 0.8 of what the average group
+    /// adds to it.
     #[inline(always)]
     pub fn guess(&self) -> f32 {
         self.guess
@@ -288,9 +288,9 @@ impl<const G: usize> ByteLut<G> {
         self.detach();
     }
 
-    /// Begins with a list whose kernel wants no entry above `most`, 255 or [`HALF`], and where between two quantizations the
-    /// entries of `raised_row` rise instead. What was made for lists before it is kept where that is the same. Without a
-    /// threshold below infinity nothing is made yet: the caller has to [`quantize`](Self::quantize) or to
+    /// Begins a list whose kernel wants no entry above `most`, 255 or [`HALF`]. Between two quantizations a lower threshold
+    /// is absorbed by raising the entries of `raised_row`. What was made for earlier lists is kept where both are the same.
+    /// Without a threshold below infinity nothing is made yet: the caller has to [`quantize`](Self::quantize) or to
     /// [`follow`](Self::follow).
     pub fn begin(&mut self, most: u8, raised_row: usize, threshold: f32) {
         // A threshold that has risen is of another collection.

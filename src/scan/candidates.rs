@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-/// As many as there can be.
+/// Capacity.
 pub const MAX_CANDIDATES: usize = 1024;
 /// Places that are written without asking whether there are as many.
 const UNCONDITIONAL: usize = 4;

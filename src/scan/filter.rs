@@ -7,8 +7,8 @@
 //!     when enough blocks are noted: score their lanes with the f32 table, offer what is near
 //! ```
 //!
-//! Lanes are scored from the same blocks, which are in L2 by then, or from elsewhere, as the [`Scorer`] has it. (Scoring at once,
-//! from L1, took longer: a few mispredicted branches a step, and the stream of codes stood still meanwhile.)
+//! Lanes are scored from the same blocks, which are in L2 by then, or from elsewhere, as the [`Scorer`] has it. (Scoring
+//! at once, from L1, took longer: a few mispredicted branches a step, and meanwhile no codes were streamed.)
 
 use std::{mem::MaybeUninit, ops::Range};
 
@@ -71,11 +71,11 @@ impl<L: Level> TakeSums<L> for Kept<'_> {
 
 /// Most blocks between two looks at the threshold.
 pub const STEP: usize = 16;
-/// Bytes between them: half of any L1, the other half of which is for what else a scan needs.
+/// Bytes between them: half of a small L1; table and LUT need the other half.
 const STEP_BYTES: usize = 16 << 10;
 
-/// Steps that are scored without a look-up once one has passed nearly whole: data that defeats a filter, such as equal codes,
-/// then costs little more than scoring everything.
+/// Steps that are scored without a look-up once nearly all codes of one were candidates. Data that defeats a filter, such
+/// as equal codes, then costs little more than scoring everything.
 const UNFILTERED: usize = 16;
 
 /// Blocks with a code that may be near that are scored together, at most.
@@ -124,7 +124,7 @@ impl Hits {
 pub trait Lut<L: Level, const G: usize, const F: usize> {
     /// Begins with a list, or with another collection. Without a threshold below infinity nothing is made yet.
     fn begin(&mut self, level: L, threshold: f32);
-    /// A threshold to compare near codes by where none is known yet.
+    /// A guess at a useful threshold before one is known.
     fn guess(&self) -> f32;
     /// Makes the LUT for `threshold`, of which [`tighten`](Lut::tighten) will not know.
     fn quantize(&mut self, level: L, threshold: f32);
@@ -134,7 +134,7 @@ pub trait Lut<L: Level, const G: usize, const F: usize> {
     fn entries(&self) -> &[[u8; G]];
     /// The finer one, over whole codes, if there is one.
     fn finer(&self) -> Option<&[[u8; F]]>;
-    /// Adapts the LUT to a threshold that is not above that of the call before; an infinite one lets it be.
+    /// Adapts the LUT to a threshold that is not above that of the call before; an infinite one changes nothing.
     fn tighten(&mut self, level: L, threshold: f32);
 }
 
@@ -227,7 +227,7 @@ impl<L: Level, const M: usize> Lut<L, M, FINE> for Coarse<'_, M> {
     }
 }
 
-/// What becomes of the codes that a filter leaves.
+/// What becomes of a filter's candidates.
 pub trait Scorer<L: Level, const F: usize> {
     /// Offers some blocks' lanes, a bit for each, at the latest when no `more` are to come. Those whose sum in `finer`, over whole
     /// codes, is more than the limit beside it may be left out.
@@ -371,10 +371,10 @@ where
         0
     }
 
-    /// Scans the first blocks in two passes, and returns how many: the sums first, with a LUT that is made without a threshold;
-    /// the codes with the smallest sums then give one that is near the last, so that few others are scored. Short lists are
-    /// mostly candidates otherwise. 0 where that does not work: for few codes, codes that the LUT can't tell apart, or where the
-    /// threshold is above what the LUT was made for.
+    /// Scans the first blocks in two passes, and returns how many. The first pass sums with a LUT for a guessed threshold;
+    /// the codes with the smallest sums then give a threshold that is near the final one, and the second pass scores what
+    /// that leaves. Without it most codes of a short list would be candidates. 0 where it does not work: few codes, codes that
+    /// the LUT can't tell apart, or a threshold above what the LUT was made for.
     #[inline(always)]
     fn bootstrap(&mut self) -> usize {
         let (level, num_blocks) = (self.level, self.num_blocks().min(BOOTSTRAP));
@@ -540,7 +540,8 @@ where
         count
     }
 
-    /// Prefetches the step from `at` on: the hardware goes on from each page's first line, and would begin late by itself.
+    /// Prefetches the first line of each page of the step from `at` on: from there the hardware goes on, and would begin
+    /// late by itself.
     #[inline(always)]
     pub fn prefetch(&self, at: usize) {
         let bytes = self.blocks.bytes();

@@ -66,7 +66,7 @@ impl Rows {
     }
 }
 
-/// Candidates are looked up once more from whole codes, fetched ahead of time, in a finer LUT, and what that leaves is scored.
+/// Candidates are looked up once more from whole codes, which are prefetched, in a finer LUT, and survivors are scored.
 pub struct ByRows<'a> {
     /// Rows of `m` bytes; if that is no multiple of 16, with 16 bytes more.
     rows: &'a [u8],
@@ -75,11 +75,11 @@ pub struct ByRows<'a> {
     first: u32,
     table: &'a Table,
     candidates: Candidates,
-    /// Whether rows are prefetched, since they lie apart from what was summed, and in no near cache.
+    /// Whether rows are prefetched, since they lie apart from what was summed, and not in L2.
     far: bool,
 }
 
-/// Bytes of rows from which on they are too many to lie in a near cache.
+/// Bytes of rows from which on they do not stay in L2.
 const FAR: usize = 1 << 18;
 
 impl<'a> ByRows<'a> {

@@ -126,7 +126,7 @@ pub trait Observer {
     }
 }
 
-/// Looks away.
+/// An observer that ignores everything.
 impl Observer for () {}
 
 fn interrupted(observer: &dyn Observer) -> Result<()> {

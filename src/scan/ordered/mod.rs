@@ -1,5 +1,40 @@
 //! Similar codes together: a scan that skips what cannot win, and reads a third of the codes or less.
 //!
+//! ```text
+//! the first threshold: smallest sums of the super-block with the nearest mean
+//! for each super-block, those with the nearest means first:
+//!     plan: least LUT entry of each sub-quantizer among the codes here
+//!     if the sum of these rules all codes out: next super-block
+//!     order pairs of sub-quantizers by what they are expected to add
+//!     sum two pairs for all blocks of 64
+//!     until no pair or no block is left: sum two more pairs for the blocks that have a lane below 255
+//!     candidates: the lanes below 255; of nibbles once more in the LUT of the 64 groups
+//!     32 or more candidates are waiting: score them in f32
+//! ```
+//!
+//! **Order.** Preparation bisects the decoded vectors along their principal direction, again and again, so that blocks of
+//! 64 and super-blocks of 8,192 codes hold similar vectors.
+//!
+//! **Layouts.** A super-block's codes lie sub-quantizer by sub-quantizer, two pages each, read as a stream. AVX-512 looks
+//! them up among all 256 centroids ([`Bytes`]): four times the work of look-ups in groups of four, hidden by reading, for a
+//! bound that is exact but for the rounding to a byte. For other instruction sets the 64 groups of centroids are merged
+//! into 16 that suit the super-block, and two codes are a byte ([`Nibbles`]).
+//!
+//! **Bounds.** Everything that is ruled out is ruled out by a lower bound ([`lut`](crate::bounds::lut)), so the answer is
+//! exact. What a sub-quantizer is expected to add comes from the super-block's mean and variance; it only decides the
+//! order.
+//!
+//! **Latency.** What is left to read after the first pairs is scattered, so it is prefetched: the codes of a step for all
+//! blocks before the step, the next super-block's first codes meanwhile, and a candidate's row as soon as it is one.
+//! Candidates wait, perhaps those of several super-blocks, so that the table is loaded into L1 less often and the ids of
+//! those that are near arrive together: each comes from memory, and a push waits for it.
+//!
+//! **What limits it.** Of the first step the look-ups take about as long as its prefetched lines. Later steps wait for
+//! scattered lines, and for branches that nothing predicts. In batches, whose queries share the lines, little is gained.
+//!
+//! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015), the
+//! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
+//!
 //! **Order.** Preparation bisects the decoded vectors along their principal direction, again and again, so that blocks of 64
 //! and super-blocks of 8,192 codes hold similar vectors.
 //!
@@ -54,10 +89,10 @@ use crate::{
     simd::Level,
 };
 
-/// Vectors in a super-block; the last one may have fewer. Fewer fit their plans better, and need more plans.
+/// Vectors in a super-block; the last one may have fewer. (With smaller ones plans fit better, and more are made.)
 pub const SUPER_BLOCK: usize = 8192;
-/// Bytes from one row of a super-block to the next: a cache line more than its codes, or else all rows of a block would be in
-/// the same set of a cache.
+/// Bytes from one row of a super-block to the next: a cache line more than its codes, or else all rows of a block would
+/// be in one set of a cache.
 const STRIDE: usize = SUPER_BLOCK + LINE;
 
 /// In bytes that name each centroid.
@@ -105,15 +140,15 @@ pub trait Layout<const G: usize>: Clone + Send + Sync + 'static {
     /// Takes row-major codes in their order, on as many threads.
     fn new(codebook: &Codebook, rows: &[u8], threads: usize) -> Self;
 
-    /// Makes the plan of a super-block for the LUT of a query, and finds for each sub-quantizer the least entry that a code of it
-    /// has.
+    /// Makes the plan of a super-block for the LUT of a query, and finds the least entry of each sub-quantizer among the
+    /// codes of the super-block.
     fn plan<L: Level>(&self, level: L, at: usize, lut: &[[u8; G]], plan: &mut Self::Plan, least: &mut Vec<u8>);
 
-    /// Settles in what order the pairs are looked up, given what each sub-quantizer is expected to add.
+    /// Orders the pairs by what each sub-quantizer is expected to add, the largest sum first.
     fn order(plan: &mut Self::Plan, expected: &[i32]);
 
-    /// The pair at a place of the order. Its entries are the LUT's less the least ones. The LUT may have become tighter since
-    /// the plan was made.
+    /// The pair at a place of the order. Its entries are the LUT's, less the least ones. The LUT may have become tighter
+    /// since the plan was made.
     fn pair<L: Level>(
         &self,
         level: L,

@@ -10,8 +10,8 @@ use crate::{
 
 /// Blocks in a super-block.
 const BLOCKS: usize = SUPER_BLOCK / LINE;
-/// Pairs of sub-quantizers that are looked up before the blocks with nothing near are dropped: for all blocks, then again and
-/// again for those that are left.
+/// Pairs of sub-quantizers that are looked up before blocks without a candidate are dropped: first for all blocks, then
+/// again and again for those that survive.
 const STEP: usize = 2;
 
 /// Clamp of an expected contribution: above any useful value, small enough that `descending`'s keys fit in i32.
@@ -90,7 +90,7 @@ impl<K: Layout<G>, const G: usize> Pass<K, G> {
             let scaled = lut.minima().scaled(m, expected, scale);
             (scaled - f32::from(least)).clamp(-EXPECTED, EXPECTED) as i32
         }));
-        // What only fills up the pairs comes last.
+        // Rows that only pad come last.
         self.order.resize(self.least.len(), -EXPECTED as i32);
         K::order(&mut self.plan, &self.order);
     }

@@ -23,10 +23,10 @@ use crate::{
     table::Table,
 };
 
-/// Queries of a batch that go through the list together. More share more reading, but a near cache must hold what they need
-/// besides, and where L3 is fast (Zen 4) sixteen take longer than one after the other.
+/// Queries of a batch that go through the list together. More share more reading, but their tables and LUTs must stay in
+/// L2, and where L3 is fast (Zen 4) sixteen take longer than one after the other.
 const SIDE_BY_SIDE: usize = 4;
-/// Super-blocks of the list that each of those goes on by before the next one does.
+/// Super-blocks that each of those scans in its turn.
 const TURN: usize = 8;
 /// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
 /// data that defeats it.
@@ -317,7 +317,7 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
         }
     }
 
-    /// Takes up what has passed in the super-block that is worked on.
+    /// Takes over the candidates of the super-block under way.
     #[inline(always)]
     fn gather(&mut self) {
         let [now, _] = &self.workspace.passes;
