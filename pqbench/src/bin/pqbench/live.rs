@@ -57,14 +57,19 @@ impl Observer for Live {
     fn progress(&mut self, progress: &Progress<'_>) {
         self.bar.set_position((1e3 * progress.done) as u64);
         let left = progress.seconds_left.map(|s| format!("{s:.0} s left: ")).unwrap_or_default();
+        let standing = if self.standing.is_empty() { String::new() } else { format!("{}; ", self.standing) };
         let message = match progress.phase {
             Phase::Reference => format!("{left}the reference answers the queries"),
-            Phase::Prepare => format!("{} prepares the codes; {}", progress.variant, self.standing),
-            Phase::Verify => format!("checking {}; {}", progress.variant, self.standing),
-            Phase::WarmUp => format!("warming up; {}", self.standing),
+            Phase::Prepare => format!("{standing}{} prepares the codes", progress.variant),
+            Phase::Verify => format!("{standing}checking {}", progress.variant),
+            Phase::WarmUp => format!("{standing}warming up"),
             Phase::Rounds => format!("{left}{}", self.standing),
         };
         self.bar.set_message(message);
+        if matches!(progress.phase, Phase::Prepare | Phase::WarmUp) {
+            // Nothing more is told until that is done, and a bar that was drawn often would leave this message out.
+            self.bar.suspend(|| {});
+        }
     }
 
     fn rough(&mut self, run: &Run) {
