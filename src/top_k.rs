@@ -55,8 +55,8 @@ impl TopK {
         self.keys.is_empty()
     }
 
-    /// The distance that a code must not exceed to be kept: that of the worst kept one, or `+inf` until there are `k`.
-    /// (At that very distance the smaller id wins.)
+    /// The distance that a code must not exceed to be kept: that of the worst kept one, or `+inf` until there are `k` and where
+    /// the worst is NaN. (At that very distance the smaller id wins.)
     #[inline(always)]
     pub fn threshold(&self) -> f32 {
         self.threshold
@@ -135,7 +135,8 @@ impl TopK {
         if tie {
             self.settle_tie(worst >> 32, place);
         }
-        self.threshold = distance((worst >> 32) as u32);
+        let worst = distance((worst >> 32) as u32);
+        self.threshold = if worst < f32::INFINITY { worst } else { f32::INFINITY };
         self.last_id = self.ids[place];
     }
 
@@ -249,5 +250,8 @@ mod tests {
         assert_eq!(top.threshold(), 3.0);
         top.push(2, 2.0);
         assert_eq!(top.threshold(), 2.0);
+        let mut top = TopK::new(1);
+        top.push(0, f32::NAN);
+        assert_eq!(top.threshold(), f32::INFINITY);
     }
 }
