@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pqscan::{
-    Bits, Codebook, Codes, Collector, Geometry, Ids, Metric, Query, TopK,
+    Bits, Codebook, Codes, Geometry, Metric, Query, ScanOptions, TopK,
     kernels::{self, DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, TOP_K},
     registry,
 };
@@ -50,17 +50,17 @@ fn probe(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("probe");
     group.throughput(Throughput::Elements(NUM_VECTORS as u64));
     for variant in registry::all() {
-        match variant.probe(geometry()) {
-            Ok(probe) => {
+        let codes = Codes::row_major(&codes);
+        let scan = |table: &[f32]| {
+            let mut query = Query::from_table(geometry(), table).expect("a table");
+            let mut top = TopK::new(TOP_K);
+            codes.scan_by(variant, &mut query, &mut top, &ScanOptions::default()).map(|()| top.into_sorted())
+        };
+        match scan(&tables[0]) {
+            Ok(_) => {
                 let mut tables = tables.iter().cycle();
                 group.bench_function(variant.name, |bencher| {
-                    bencher.iter(|| {
-                        let table = black_box(tables.next().expect("tables"));
-                        let mut query = Query::from_table(geometry(), table).expect("a table");
-                        let mut top = TopK::new(TOP_K);
-                        probe(&mut query, &codes, &mut Collector::new(&mut top, Ids::From(0), None));
-                        top.into_sorted()
-                    });
+                    bencher.iter(|| scan(black_box(tables.next().expect("tables"))));
                 });
             }
             Err(error) => eprintln!("probe/{}: skipped: {error}", variant.name),

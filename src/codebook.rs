@@ -44,7 +44,7 @@ struct Shared {
     spare: Mutex<Vec<Query>>,
 }
 
-/// A codebook under other numbers, whose low six bits name [groups](groups) of similar centroids. With 4 bits they are the same.
+/// A codebook under other numbers, whose low six bits name [groups] of similar centroids. With 4 bits they are the same.
 pub struct Grouped {
     /// The renumbered centroids, `[m][k][d]`.
     pub centroids: Box<[f32]>,
@@ -163,7 +163,7 @@ impl Codebook {
     }
 
     /// The same centroids under numbers whose low six bits name groups of similar ones.
-    pub fn grouped(&self) -> &Grouped {
+    pub(crate) fn grouped(&self) -> &Grouped {
         self.0.grouped.get_or_init(|| Grouped::new(self.geometry(), self.centroids()))
     }
 }
@@ -201,6 +201,12 @@ impl Grouped {
             nibbles: OnceLock::new(),
             five_bits: OnceLock::new(),
         }
+    }
+
+    /// The codebook's.
+    #[cfg(feature = "unstable-kernels")]
+    pub fn of(codebook: &Codebook) -> &Grouped {
+        codebook.grouped()
     }
 
     /// Gives rows of a byte for each sub-quantizer their new numbers.

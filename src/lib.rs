@@ -35,32 +35,65 @@
 //! ```
 //! Codes that can't be prepared, since they are in somebody else's buffer, are scanned by [`Codes::scan`].
 
-mod bounds;
-mod codebook;
 mod codes;
-mod collector;
 pub mod cpu;
-#[cfg(test)]
-mod differential;
 mod environment;
 mod error;
 mod geometry;
-mod groups;
 pub mod kernels;
-mod layout;
 mod list;
-pub mod memory;
-mod query;
 pub mod registry;
-mod scan;
-pub mod simd;
-mod table;
 mod threads;
 mod top_k;
 
+// The building blocks of variants: with the feature `unstable-kernels` for every crate, else for this one.
+#[cfg(not(feature = "unstable-kernels"))]
+mod bounds;
+#[cfg(feature = "unstable-kernels")]
+pub mod bounds;
+#[cfg(not(feature = "unstable-kernels"))]
+mod codebook;
+#[cfg(feature = "unstable-kernels")]
+pub mod codebook;
+#[cfg(not(feature = "unstable-kernels"))]
+mod collector;
+#[cfg(feature = "unstable-kernels")]
+pub mod collector;
+#[cfg(not(feature = "unstable-kernels"))]
+mod groups;
+#[cfg(feature = "unstable-kernels")]
+pub mod groups;
+#[cfg(not(feature = "unstable-kernels"))]
+mod layout;
+#[cfg(feature = "unstable-kernels")]
+pub mod layout;
+#[cfg(not(feature = "unstable-kernels"))]
+mod memory;
+#[cfg(feature = "unstable-kernels")]
+pub mod memory;
+#[cfg(not(feature = "unstable-kernels"))]
+mod query;
+#[cfg(feature = "unstable-kernels")]
+pub mod query;
+#[cfg(not(feature = "unstable-kernels"))]
+mod scan;
+#[cfg(feature = "unstable-kernels")]
+pub mod scan;
+#[cfg(not(feature = "unstable-kernels"))]
+mod simd;
+#[cfg(feature = "unstable-kernels")]
+pub mod simd;
+#[cfg(not(feature = "unstable-kernels"))]
+mod table;
+#[cfg(feature = "unstable-kernels")]
+pub mod table;
+#[cfg(not(feature = "unstable-kernels"))]
+mod variant;
+#[cfg(feature = "unstable-kernels")]
+pub mod variant;
+
 pub use codebook::Codebook;
 pub use codes::Codes;
-pub use collector::{Collector, Ids};
 pub use environment::ignore_environment;
 pub use error::Error;
 pub use geometry::{Bits, Geometry, MAX_DIM, MAX_SUB_QUANTIZERS, Metric};
@@ -72,6 +105,9 @@ pub use top_k::TopK;
 mod variants {
     include!(concat!(env!("OUT_DIR"), "/variants.rs"));
 }
+
+#[cfg(not(feature = "unstable-kernels"))]
+use variant::{emulated, register};
 
 /// For [`register!`](crate::register) in other crates.
 #[doc(hidden)]

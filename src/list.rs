@@ -7,9 +7,10 @@ use crate::{
     codes::packed,
     collector::{Collector, Ids},
     geometry::Geometry,
-    registry::{self, PrepareFn, Scan, Variant},
+    registry::{self, Variant},
     scan::score,
     table::Table,
+    variant::{PrepareFn, Scan},
 };
 
 /// What a scan may need beyond the query. The default: ids from 0, everything allowed.
@@ -260,12 +261,36 @@ impl Codes<'_> {
     /// The codes do not fit the query's shape, the ids or the bitmap are too short, or the environment names a variant that can't
     /// scan them.
     pub fn scan(&self, query: &mut Query, top: &mut TopK, options: &ScanOptions<'_>) -> Result<(), Error> {
+        self.scan_with(registry::select_for_unprepared_codes, query, top, options)
+    }
+
+    /// [`scan`](Codes::scan) by a variant of the caller's choice. Two codes a byte and columns are scanned plainly all the same.
+    ///
+    /// # Errors
+    /// As for [`scan`](Codes::scan); or the variant can't run here, or needs prepared codes.
+    pub fn scan_by(
+        &self,
+        variant: &'static Variant,
+        query: &mut Query,
+        top: &mut TopK,
+        options: &ScanOptions<'_>,
+    ) -> Result<(), Error> {
+        self.scan_with(|_| Ok(variant), query, top, options)
+    }
+
+    fn scan_with(
+        &self,
+        variant: impl FnOnce(Geometry) -> Result<&'static Variant, Error>,
+        query: &mut Query,
+        top: &mut TopK,
+        options: &ScanOptions<'_>,
+    ) -> Result<(), Error> {
         let geometry = query.geometry();
         let num_vectors = self.num_vectors(geometry)?;
         let ids = options.check(num_vectors)?;
         let mut out = Collector::new(top, ids, options.allow);
         match self.plain_rows(geometry) {
-            Some(rows) => registry::select_for_unprepared_codes(geometry)?.probe(geometry)?(query, rows, &mut out),
+            Some(rows) => variant(geometry)?.probe(geometry)?(query, rows, &mut out),
             None => self.scan_plainly(geometry, &query.original().table, num_vectors, &mut out),
         }
         Ok(())

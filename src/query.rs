@@ -121,6 +121,22 @@ impl Side {
     }
 }
 
+/// What kernels of this crate get by methods of [`Query`].
+#[cfg(feature = "unstable-kernels")]
+impl Side {
+    /// All under the codebook's own numbers.
+    #[inline(always)]
+    pub fn original(query: &mut Query) -> &mut Side {
+        query.original()
+    }
+
+    /// All under the grouped numbers of the codebook that the query is bound to.
+    #[inline(always)]
+    pub fn grouped(query: &mut Query) -> &mut Side {
+        query.grouped()
+    }
+}
+
 /// That a [`Side`] has LUTs of `G` groups.
 pub trait HasLut<const G: usize> {
     /// The table and the LUT.

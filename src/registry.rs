@@ -1,17 +1,17 @@
 //! The kernel variants: what there is, what runs here and in which shape, which one is used.
 //!
-//! A variant registers itself with [`register!`](crate::register), through the `inventory` crate, so nothing holds a list
-//! of them, and a crate that embeds this one can register its own. "It is there" and "it runs here" are two questions, as
+//! A variant registers itself through the `inventory` crate, so nothing holds a list of them, and with the feature
+//! `unstable-kernels` a crate that embeds this one can register its own. "It is there" and "it runs here" are two questions, as
 //! in simdjson: a variant for another CPU is listed, with the reason why it does not run.
 
 use std::{fmt, sync::OnceLock};
 
 use crate::{
-    Codebook, Codes, Error, Geometry, List, Query,
-    collector::Collector,
+    Codebook, Codes, Error, Geometry, List,
     cpu::{self, Feature, Features},
     environment,
     simd::Info,
+    variant::{PrepareFn, ProbeFn, UnsupportedFn},
 };
 
 /// The environment variable that names the variant to use.
@@ -36,72 +36,7 @@ impl fmt::Display for Fidelity {
     }
 }
 
-/// A list of codes, prepared the way one variant wants them. Variants implement it; users hold a [`List`].
-///
-/// Places count from 0 in the order of the rows that were prepared. A code of a distance that is up to the collector's threshold
-/// must be pushed, others may be.
-pub trait Scan: CloneScan + Send + Sync {
-    /// Offers every code that can still be among the nearest. `query` is of the list's codebook.
-    fn scan(&self, query: &mut Query, out: &mut Collector<'_>);
-
-    /// [`scan`](Scan::scan) for several queries, for a variant that can share work between them.
-    fn scan_batch(&self, queries: &mut [Query], outs: &mut [Collector<'_>]) {
-        for (query, out) in queries.iter_mut().zip(outs) {
-            self.scan(query, out);
-        }
-    }
-
-    /// Offers the codes at some places.
-    fn score(&self, query: &mut Query, places: &[u32], out: &mut Collector<'_>);
-
-    /// Where one code of so many or fewer is allowed, those are scored one by one.
-    fn sparse(&self) -> usize {
-        32
-    }
-
-    /// The codes, row-major, a byte for each sub-quantizer, by the codebook's own numbers.
-    fn to_rows(&self) -> Vec<u8>;
-
-    /// Bytes that the prepared list holds.
-    fn memory_bytes(&self) -> usize;
-}
-
-/// A [`Scan`] that makes itself.
-pub trait Prepare: Scan + Sized + 'static {
-    /// Prepares row-major `rows` of a byte for each sub-quantizer, on as many threads.
-    ///
-    /// # Errors
-    /// The variant can't run here.
-    fn prepare(codebook: &Codebook, rows: &[u8], threads: usize) -> Result<Self, Error>;
-}
-
-/// [`Prepare::prepare`], as a [`PrepareFn`].
-#[doc(hidden)]
-pub fn prepare<S: Prepare>(codebook: &Codebook, rows: &[u8], threads: usize) -> Result<Box<dyn Scan>, Error> {
-    Ok(Box::new(S::prepare(codebook, rows, threads)?))
-}
-
-/// What [`Scan`] asks for beyond itself: `Clone`, in a form that a `dyn Scan` can have.
-#[diagnostic::on_unimplemented(message = "`{Self}` must be `Clone`, so that a prepared list can be copied")]
-pub trait CloneScan {
-    /// A copy, in memory of its own.
-    fn boxed_clone(&self) -> Box<dyn Scan>;
-}
-
-impl<S: Scan + Clone + 'static> CloneScan for S {
-    fn boxed_clone(&self) -> Box<dyn Scan> {
-        Box::new(self.clone())
-    }
-}
-
-/// Prepares row-major rows of a byte for each sub-quantizer, on as many threads.
-pub type PrepareFn = fn(&Codebook, &[u8], usize) -> Result<Box<dyn Scan>, Error>;
-/// Scans row-major rows of a byte for each sub-quantizer that nothing prepared.
-pub type ProbeFn = fn(&mut Query, &[u8], &mut Collector<'_>);
-/// Why a shape is not supported, such as `needs 16 sub-quantizers`. None where it is.
-pub type UnsupportedFn = fn(Geometry) -> Option<&'static str>;
-
-/// One way of doing the scan. Made by [`register!`](crate::register) only.
+/// One way of doing the scan. Made by `register!` only.
 pub struct Variant {
     /// The name, such as `avx2-pshufb`.
     pub name: &'static str,
@@ -124,6 +59,7 @@ pub struct Variant {
     pub reads_less: bool,
     unsupported: UnsupportedFn,
     prepare: PrepareFn,
+    #[cfg_attr(not(feature = "unstable-kernels"), expect(dead_code))]
     emulated: Option<PrepareFn>,
     probe: Option<ProbeFn>,
 }
@@ -131,7 +67,7 @@ pub struct Variant {
 inventory::collect!(Variant);
 
 impl Variant {
-    /// For [`register!`](crate::register).
+    /// For `register!`.
     #[doc(hidden)]
     pub const fn new(
         name: &'static str,
@@ -224,8 +160,14 @@ impl Variant {
         List::new(self, self.prepare, codebook, codes, threads)
     }
 
-    /// [`prepare`](Variant::prepare) with arrays for vectors, on any CPU.
-    #[doc(hidden)]
+    /// Whether there is an emulated form of it, for [`prepare_emulated`](Variant::prepare_emulated).
+    #[cfg(feature = "unstable-kernels")]
+    pub fn can_be_emulated(&self) -> bool {
+        self.emulated.is_some()
+    }
+
+    /// [`prepare`](Variant::prepare) with arrays for vectors, on any CPU. None where it has no emulated form, or not in that shape.
+    #[cfg(feature = "unstable-kernels")]
     pub fn prepare_emulated(&'static self, codebook: &Codebook, codes: Codes<'_>) -> Option<Result<List, Error>> {
         if self.unsupported(codebook.geometry()).is_some() {
             return None;
@@ -234,10 +176,7 @@ impl Variant {
     }
 
     /// The function that scans unprepared codes.
-    ///
-    /// # Errors
-    /// The CPU lacks a feature, or the variant needs prepared codes.
-    pub fn probe(&self, geometry: Geometry) -> Result<ProbeFn, Error> {
+    pub(crate) fn probe(&self, geometry: Geometry) -> Result<ProbeFn, Error> {
         self.check(Some(geometry))?;
         self.probe.ok_or_else(|| self.refused("it needs prepared codes".to_owned()))
     }
@@ -262,11 +201,6 @@ impl fmt::Debug for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Variant({})", self.name)
     }
-}
-
-/// What a kernel says that is asked to run where its level is not.
-pub(crate) fn cannot_run() -> Error {
-    Error::NoVariant
 }
 
 /// Every registered variant, the highest rank first.
@@ -357,86 +291,14 @@ fn choose<'a>(
         .ok_or(Error::NoVariant)
 }
 
-/// Registers the variant that a file of `variants/` is.
-///
-/// ```ignore
-/// register! {
-///     name: "avx2-pshufb",                  // the file's name, with '-' for '_'
-///     summary: "what it does, in one line",
-///     level: Avx2,                          // of `simd`; left out by portable variants
-///     fidelity: Fidelity::Exact,
-///     rank: 60,                             // from measurements
-///     rank_below: (10_000, 20),             // another rank for shorter lists than that; else left out
-///     reads_less: true,                     // if it skips codes or packs them; else left out
-///     unsupported: unsupported,             // an `UnsupportedFn`; left out where every shape is supported
-///     list: NibbleCodes,                    // what is generic over the level, and a `Prepare`;
-///     prepare: prepare,                     // or else a `PrepareFn`, which may be generic over the level
-///     probe: probe,                         // a `ProbeFn`, likewise; left out by variants that need prepared codes
-/// }
-/// ```
-#[macro_export]
-macro_rules! register {
-    (
-        name: $name:literal,
-        summary: $summary:literal,
-        $(level: $level:ident,)?
-        fidelity: $fidelity:expr,
-        rank: $rank:expr,
-        $(rank_below: ($length:expr, $rank_below:expr),)?
-        $(reads_less: $less:literal,)?
-        $(unsupported: $unsupported:expr,)?
-        $(list: $($list:ident)::+,)?
-        $(prepare: $prepare:expr,)?
-        $(probe: $probe:expr,)?
-    ) => {
-        $crate::inventory::submit! {
-            $crate::registry::Variant::new(
-                $name,
-                $summary,
-                file!(),
-                $fidelity,
-                $rank,
-                $crate::register!(@prepare [$($level)?] [$($($list)::+)?] $($prepare)?),
-            )
-            $(.at_level($crate::simd::$level::INFO))?
-            $(.ranking_below($length, $rank_below))?
-            .reading_less(false $(|| $less)?)
-            $(.unless($unsupported))?
-            $(.probing($probe))?
-            .emulated_by($crate::emulated!([$($level)?] [$($($list)::+)?]))
-        }
-    };
-    (@prepare [$level:ident] [$($list:ident)::+]) => { $crate::registry::prepare::<$($list)::+<$crate::simd::$level>> };
-    (@prepare [$($level:ident)?] [] $prepare:expr) => { $prepare };
-}
-
-/// For [`register!`](crate::register): a list with arrays for vectors, for this crate's tests only, since it takes long to build.
-#[cfg(test)]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! emulated {
-    ([$level:ident] [$($list:ident)::+]) => {
-        Some($crate::registry::prepare::<
-            $($list)::+<$crate::simd::Emulated<{ $crate::simd::lanes::<$crate::simd::$level>() }>>
-        >)
-    };
-    ([$($level:ident)?] []) => { None };
-}
-
-/// For [`register!`](crate::register).
-#[cfg(not(test))]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! emulated {
-    ($($any:tt)*) => {
-        None
-    };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Bits;
+    use crate::{
+        Bits, Query,
+        collector::Collector,
+        variant::{Scan, cannot_run},
+    };
 
     fn refuse(_: &Codebook, _: &[u8], _: usize) -> Result<Box<dyn Scan>, Error> {
         Err(cannot_run())

@@ -18,9 +18,10 @@ use crate::{
         lanes,
     },
     register,
-    registry::{Fidelity, Prepare, Scan, cannot_run},
+    registry::Fidelity,
     simd::{Avx2, Level, Routine},
     table::Table,
+    variant::{Prepare, Scan, cannot_run},
 };
 
 register! {
@@ -30,7 +31,7 @@ register! {
     fidelity: Fidelity::Exact,
     rank: 15,
     unsupported: unsupported,
-    prepare: crate::registry::prepare::<Gather>,
+    prepare: crate::variant::prepare::<Gather>,
     probe: probe,
 }
 

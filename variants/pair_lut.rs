@@ -21,13 +21,14 @@ use crate::{
     collector::Collector,
     layout::LINE,
     register,
-    registry::{Fidelity, Scan},
+    registry::Fidelity,
     scan::{
         candidates::{Candidates, MAX_CANDIDATES},
         row_major::{self, RowMajorCodes},
         score,
     },
     table::Table,
+    variant::Scan,
 };
 
 register! {

@@ -6,12 +6,7 @@
 //!
 //! **Loses** to everything with a bound that holds.
 
-use crate::{
-    Codebook, Error, Query,
-    collector::Collector,
-    register,
-    registry::{Fidelity, Scan},
-};
+use crate::{Codebook, Error, Query, collector::Collector, register, registry::Fidelity, variant::Scan};
 
 register! {
     name: "scalar",

@@ -17,9 +17,10 @@ use crate::{
     layout::{LINE, blocks::BlockedCodes},
     memory::prefetch,
     register,
-    registry::{Fidelity, Scan},
+    registry::Fidelity,
     scan::score,
     table::Table,
+    variant::Scan,
 };
 
 register! {

@@ -11,9 +11,10 @@ use crate::{
     collector::Collector,
     geometry::with_m,
     register,
-    registry::{Fidelity, Scan},
+    registry::Fidelity,
     scan::{row_major::RowMajorCodes, score},
     table::Table,
+    variant::Scan,
 };
 
 register! {

@@ -157,7 +157,7 @@ impl<const G: usize> GroupMinima<G> {
         (entry - self.row_minima[m]) * scale
     }
 
-    /// `LIMIT` over the [`span`](Self::span) of a `threshold` below `+inf`. Never NaN: a span of NaN is the smallest one.
+    /// `LIMIT` over the span of a `threshold` below `+inf`. Never NaN: a span of NaN is the smallest one.
     pub fn scale(&self, threshold: f32) -> f32 {
         // A code can lie below the sum of the minima by rounding only, hence not below 0; and a scale that is too small only
         // filters less, hence the cap.

@@ -23,7 +23,7 @@ struct Weighted {
 }
 
 /// The old number of each new one of 256 `centroids` `[k][d]`, such that the low six bits of the new number name a group of
-/// four similar centroids: halves of halves, each split along its principal direction, then [refined](refine). (Low bits
+/// four similar centroids: halves of halves, each split along its principal direction, then refined. (Low bits
 /// rather than high ones: `vpermb` ignores the others, and groups that lie 64 apart are reduced without shuffles.)
 pub fn similar_centroids_together(centroids: &[f32], d: usize) -> [u8; 256] {
     let mut order = [0; 256];

@@ -17,6 +17,7 @@ pub struct Candidates {
 
 impl Candidates {
     /// None yet.
+    #[allow(clippy::new_without_default)] // seen with `unstable-kernels` only
     #[inline(always)]
     pub fn new() -> Self {
         // A constant, or else LLVM would write zeros.

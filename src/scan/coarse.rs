@@ -29,8 +29,8 @@ use crate::{
     },
     memory::HugeVec,
     query::{HasMerged, Side},
-    registry::{Prepare, Scan, cannot_run},
     simd::{ByteVector, Level, Routine},
+    variant::{Prepare, Scan, cannot_run},
 };
 
 /// Codes in a list from which on groups are fitted to it.

@@ -16,9 +16,9 @@ use crate::{
     layout::{LINE, blocks::BlockedCodes},
     memory::{prefetch, prefetch_to_l1},
     query::{HasLut, Side},
-    registry::{Prepare, Scan, cannot_run},
     simd::{ByteVector, Level, Line, Routine},
     table::Table,
+    variant::{Prepare, Scan, cannot_run},
 };
 
 /// Looked up by the six bits that name their fine groups.

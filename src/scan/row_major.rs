@@ -20,8 +20,8 @@ use crate::{
     geometry::Bits,
     layout::LINE,
     query::{HasLut, Side},
-    registry::{Prepare, ProbeFn, Scan, cannot_run},
     simd::{ByteVector, Level, Line, Routine},
+    variant::{Prepare, ProbeFn, Scan, cannot_run},
 };
 
 /// Sub-quantizers.

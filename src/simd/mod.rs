@@ -6,11 +6,13 @@
 //! on. (The pattern is Highway's and diskann-wide's.)
 //!
 //! A level of another architecture has no values. Code that is written for it compiles all the same, to nothing.
-//! [`Emulated`] has arrays for vectors and runs everywhere: under Miri, on big-endian and other architectures.
+//! `Emulated` has arrays for vectors and runs everywhere: under Miri, on big-endian and other architectures.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(feature = "unstable-kernels")]
 mod emulated;
+mod never;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -19,15 +21,13 @@ use crate::{
     layout::LINE,
 };
 
+#[cfg(feature = "unstable-kernels")]
 pub use emulated::{Array, Emulated};
 
 /// A CPU level that this CPU has.
 pub trait Level: Copy + Send + Sync + 'static {
     /// Its vectors.
     type Bytes: ByteVector<Level = Self>;
-
-    /// What the level is, for any CPU.
-    const INFO: Info;
 
     /// The level, where this CPU has it and `PQBENCH_CPU` does not take it away.
     fn get() -> Option<Self>;
@@ -96,7 +96,6 @@ macro_rules! level {
         #[cfg(target_arch = $arch)]
         impl Level for $level {
             type Bytes = $module::$vector;
-            const INFO: Info = $level::INFO;
 
             fn get() -> Option<Self> {
                 cpu::features().is_ok_and(|features| features.has_all(Self::INFO.requires)).then_some($level(()))
@@ -126,8 +125,7 @@ macro_rules! level {
 
         #[cfg(not(target_arch = $arch))]
         impl Level for $level {
-            type Bytes = emulated::Never<$level>;
-            const INFO: Info = $level::INFO;
+            type Bytes = never::Never<$level>;
 
             fn get() -> Option<Self> {
                 None
@@ -163,6 +161,7 @@ level! {
 }
 
 /// Bytes in a vector of `L`.
+#[cfg(feature = "unstable-kernels")]
 #[doc(hidden)]
 pub const fn lanes<L: Level>() -> usize {
     L::Bytes::LANES

@@ -85,8 +85,8 @@ use crate::{
     layout::LINE,
     memory::HugeVec,
     query::{HasLut, Side},
-    registry::{Prepare, Scan, cannot_run},
     simd::Level,
+    variant::{Prepare, Scan, cannot_run},
 };
 
 /// Vectors in a super-block; the last one may have fewer. (With smaller ones plans fit better, and more are made.)
