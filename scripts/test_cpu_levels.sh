@@ -36,7 +36,7 @@ if [ ! -x "$qemu" ]; then
 fi
 runner=CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER
 # Slow, so only what the level is about, on short lists; the masked levels above have run the same code through the rest.
-skipped=(--skip cases_before_a_guard_page --skip random_shapes --skip random_lists --skip differential)
+skipped=(--skip cases_before_a_guard_page --skip matrix --skip fuzzed)
 level "emulated qemu64" "Sse3" "$runner=$qemu -cpu qemu64"
 filter=(ssse3)
 level "emulated Conroe" "Sse3 Ssse3" "$runner=$qemu -cpu Conroe"

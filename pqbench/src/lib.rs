@@ -6,6 +6,7 @@ mod cases;
 pub mod compare;
 pub mod file;
 pub mod fixture;
+pub mod fuzz;
 pub mod hint;
 mod machine;
 pub mod measure;

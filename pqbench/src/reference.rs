@@ -46,8 +46,8 @@ pub fn code(bits: Bits, row: &[u8], m: usize) -> usize {
     }
 }
 
-/// The sum of a row's entries, in order. NaN is always the same one.
-fn distance(geometry: Geometry, table: &[f32], row: &[u8]) -> f32 {
+/// The distance of a code, whatever the sum is: the entries of `table` that its `row` names, in order. Every NaN is the same.
+pub fn distance(geometry: Geometry, table: &[f32], row: &[u8]) -> f32 {
     let mut sum = 0.0f32;
     for m in 0..geometry.m() {
         sum += table[m * num_centroids(geometry.bits()) + code(geometry.bits(), row, m)];
@@ -55,20 +55,8 @@ fn distance(geometry: Geometry, table: &[f32], row: &[u8]) -> f32 {
     if sum.is_nan() { f32::NAN } else { sum }
 }
 
-fn row_bytes(geometry: Geometry) -> usize {
-    match geometry.bits() {
-        Bits::Four => geometry.m().div_ceil(2),
-        Bits::Eight => geometry.m(),
-    }
-}
-
-/// The `k` nearest of row-major `codes` `[n][row_bytes]` as `(id, distance)`: smaller distance first, then smaller id. NaN
-/// counts as the largest distance, and every NaN as the same.
-pub fn top_k(geometry: Geometry, table: &[f32], codes: &[u8], k: usize) -> Vec<(u64, f32)> {
-    let mut all = Vec::with_capacity(codes.len() / row_bytes(geometry));
-    for (id, row) in codes.chunks_exact(row_bytes(geometry)).enumerate() {
-        all.push((id as u64, distance(geometry, table, row)));
-    }
+/// The `k` nearest of `all` `(id, distance)`: smaller distance first, then smaller id. NaN counts as the largest distance.
+pub fn nearest(mut all: Vec<(u64, f32)>, k: usize) -> Vec<(u64, f32)> {
     let by_distance_then_id = |a: &(u64, f32), b: &(u64, f32)| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0));
     if k < all.len() {
         all.select_nth_unstable_by(k, by_distance_then_id);
@@ -79,6 +67,13 @@ pub fn top_k(geometry: Geometry, table: &[f32], codes: &[u8], k: usize) -> Vec<(
     all
 }
 
+fn row_bytes(geometry: Geometry) -> usize {
+    match geometry.bits() {
+        Bits::Four => geometry.m().div_ceil(2),
+        Bits::Eight => geometry.m(),
+    }
+}
+
 /// Some of the codes with their distances, in the order of `ids`.
 pub fn with_distances(geometry: Geometry, table: &[f32], codes: &[u8], ids: &[u32]) -> Vec<(u64, f32)> {
     let mut answer = Vec::new();
@@ -87,6 +82,12 @@ pub fn with_distances(geometry: Geometry, table: &[f32], codes: &[u8], ids: &[u3
         answer.push((id.into(), distance(geometry, table, row)));
     }
     answer
+}
+
+/// The `k` [nearest] of row-major `codes` `[n][row_bytes]`, by their number.
+pub fn top_k(geometry: Geometry, table: &[f32], codes: &[u8], k: usize) -> Vec<(u64, f32)> {
+    let rows = codes.chunks_exact(row_bytes(geometry)).zip(0..);
+    nearest(rows.map(|(row, id)| (id, distance(geometry, table, row))).collect(), k)
 }
 
 /// The answer that every exact variant must give: the `k` nearest codes to `query`.

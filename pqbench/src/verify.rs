@@ -8,7 +8,7 @@ use std::{
 };
 
 use pqscan::{
-    Bits, Codebook, Codes, Collector, Error, Geometry, Ids, List, Metric, Query, ScanOptions, TopK,
+    Codebook, Codes, Error, Geometry, List, Metric, Query, ScanOptions, TopK,
     registry::{Fidelity, Variant},
 };
 
@@ -186,20 +186,12 @@ fn check_unprepared(variant: &'static Variant, case: &Case) -> Result<(), String
         return Ok(());
     }
     let text = |error: Error| error.to_string();
-    let probe = variant.probe(case.geometry()).map_err(text)?;
     let judge = Judge { fidelity: variant.fidelity, num_vectors: case.num_vectors() };
     // The same codes at an odd address: nobody promised an alignment.
     let shifted = [&[0], &*case.codes].concat().into_boxed_slice();
-    let scan = |query: &mut Query, codes: &[u8], top: &mut TopK, first_id: u64| match case.geometry().bits() {
-        Bits::Eight => {
-            probe(query, codes, &mut Collector::new(top, Ids::From(first_id), None));
-            Ok(())
-        }
-        // No variant scans two codes a byte; the library does.
-        Bits::Four => {
-            let options = ScanOptions { first_id, ..ScanOptions::default() };
-            Codes::row_major(codes).scan(query, top, &options).map_err(text)
-        }
+    let scan = |query: &mut Query, codes: &[u8], top: &mut TopK, first_id: u64| {
+        let options = ScanOptions { first_id, ..ScanOptions::default() };
+        Codes::row_major(codes).scan_by(variant, query, top, &options).map_err(text)
     };
     for &k in &case.ks {
         for (at, (table, expected)) in case.tables().iter().zip(case.expected()).enumerate() {
@@ -289,7 +281,7 @@ fn recall(answers: &[Neighbours], truth: &[Vec<u64>]) -> f64 {
     answers.iter().zip(truth).map(share).sum::<f64>() / truth.len() as f64
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }

@@ -6,14 +6,13 @@
 use std::{env, panic, process::ExitCode};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use pqbench::verify::{self, Case};
-use pqscan::{
-    Bits, Geometry, Metric, cpu,
-    registry::{self, Variant},
+use pqbench::{
+    fuzz::{self, Case, Limits, Subject},
+    verify,
 };
-use proptest::{
-    prelude::*,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+use pqscan::{
+    cpu,
+    registry::{self, Variant},
 };
 
 mod fence;
@@ -24,12 +23,12 @@ static FENCE: fence::Fence = fence::Fence;
 type Check = fn(&'static Variant) -> Result<(), Failed>;
 
 /// What every variant has to pass.
-const CHECKS: [(&str, Check); 4] = [
+const CHECKS: [(&str, Check); 2] = [
     ("cases_before_a_guard_page", cases_before_a_guard_page),
     ("cases_behind_a_guard_page", cases_behind_a_guard_page),
-    ("random_shapes", random_shapes),
-    ("random_lists", random_lists),
 ];
+/// Cases of the fuzzer.
+const SEEDS: u64 = 10;
 
 fn main() -> ExitCode {
     // A panic is reported with the case that it happened in; a backtrace each time would make shrinking endless.
@@ -55,6 +54,12 @@ fn main() -> ExitCode {
             }));
         }
     }
+    for m in fuzz::MS {
+        trials.push(Trial::test(format!("matrix::{m}_sub_quantizers"), move || matrix(m)));
+    }
+    for seed in 0..SEEDS {
+        trials.push(Trial::test(format!("fuzzed::seed_{seed}"), move || fuzzed(seed)));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -70,58 +75,34 @@ fn cases_before_a_guard_page(variant: &'static Variant) -> Result<(), Failed> {
 
 /// An access before a buffer does not depend on how much there is, so the short lists suffice.
 fn cases_behind_a_guard_page(variant: &'static Variant) -> Result<(), Failed> {
-    let is_short = |case: &&Case| case.num_vectors() <= 100 && variant.unsupported(case.geometry()).is_none();
+    let is_short = |case: &&verify::Case| case.num_vectors() <= 100 && variant.unsupported(case.geometry()).is_none();
     let mut short = verify::cases().iter().filter(is_short);
     fence::flush_with_the_start(|| short.try_for_each(|case| verify::check(variant, &case.clone())))
         .map_err(Failed::from)
 }
 
-/// Lengths, values and numbers of neighbours that nobody thought of, in the shape of SIFT; a failure is shrunk and printed.
-fn random_lists(variant: &'static Variant) -> Result<(), Failed> {
-    let shape = Just((16, 8, Bits::Eight, Metric::L2));
-    random(variant, shape)
-}
-
-/// The same in random shapes.
-fn random_shapes(variant: &'static Variant) -> Result<(), Failed> {
-    let bits = prop::sample::select(vec![Bits::Four, Bits::Eight]);
-    let m = prop_oneof![1usize..20, 20usize..70, prop::sample::select(vec![96, 128, 255, 256])];
-    random(variant, (m, 1usize..12, bits, prop::sample::select(Metric::ALL)))
-}
-
-/// `shapes` are sub-quantizers, dimensions of each, bits and metrics.
-fn random(
-    variant: &'static Variant,
-    shapes: impl Strategy<Value = (usize, usize, Bits, Metric)>,
-) -> Result<(), Failed> {
-    let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let lists = (0usize..400, prop::sample::select(vec![1u8, 2, 5, 255]), -18i32..18, any::<u32>(), 0usize..50);
-    runner
-        .run(&(shapes, lists), |((m, sub_dim, bits, metric), (n, highest, exponent, seed, k))| {
-            let geometry =
-                Geometry::new(m * sub_dim, m, bits).map_err(|error| TestCaseError::fail(error.to_string()))?;
-            if variant.unsupported(geometry).is_some() {
-                return Ok(());
-            }
-            let mut random = values(seed);
-            let scale = 10f32.powi(exponent);
-            let mut floats =
-                |count: usize| (0..count).map(|_| (random() as f32 / 2e9 - 1.0) * scale).collect::<Vec<_>>();
-            let (centroids, queries) = (floats(geometry.codebook_len()), floats(2 * geometry.dim()));
-            let codes = (0..n * geometry.row_bytes()).map(|_| (random() % (u32::from(highest) + 1)) as u8).collect();
-            let case = Case::shaped("random", geometry, metric, centroids, codes, queries).with_ks(&[k]);
-            verify::check(variant, &case)
-                .map_err(|mismatch| TestCaseError::fail(format!("{geometry}, {metric}: {mismatch}")))
-        })
-        .map_err(Failed::from)
-}
-
-/// The upper halves of a linear congruential generator's values (Knuth's MMIX constants).
-fn values(seed: u32) -> impl FnMut() -> u32 {
-    let mut state = u64::from(seed);
-    move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 32) as u32
+/// Holds every form of every variant that runs here against a case: all at once, since making a case takes longer than most checks.
+fn check_all(case: &Case, repeat: impl Fn(Subject) -> String) -> Result<(), Failed> {
+    for subject in Subject::all() {
+        if subject.unavailable()?.is_none()
+            && let Err(what) = case.check(subject)
+        {
+            return Err(format!("{case}\n'{subject}' is wrong: {what}\n{}", repeat(subject)).into());
+        }
     }
+    Ok(())
+}
+
+/// Every number of dimensions, of bits, every metric and layout with `m` sub-quantizers.
+fn matrix(m: usize) -> Result<(), Failed> {
+    fuzz::matrix(m).try_for_each(|case| check_all(&case, |_| String::new()))
+}
+
+/// Shapes, values, lists and questions that nobody thought of, the same each time; the program `fuzz` has others.
+fn fuzzed(seed: u64) -> Result<(), Failed> {
+    const SHORT: Limits = Limits { max_codes: 3_000, ..Limits::NONE };
+    check_all(&Case::new(seed, SHORT), |subject| match Case::shrink(seed, SHORT, subject) {
+        Some((_, case, what)) => format!("smaller: {case}\n{what}"),
+        None => "it does not depend on the case alone".to_owned(),
+    })
 }

@@ -309,9 +309,7 @@ mod tests {
         run::Status,
     };
     use pqscan::{
-        Bits, Codebook, Collector, Geometry, Metric, Query,
-        registry::{Fidelity, Scan},
-        simd::Info,
+        Bits, Codebook, Geometry, Metric, Query, collector::Collector, registry::Fidelity, simd::Info, variant::Scan,
     };
 
     pub(super) fn small_fixture() -> Fixture {
