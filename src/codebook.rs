@@ -19,11 +19,11 @@ pub const NIBBLE_GROUPS: usize = 16;
 /// Groups that five bits can name.
 pub const FIVE_BIT_GROUPS: usize = 32;
 
-/// Centroids `[m][k][d]` of all sub-quantizers, known to be finite, and the [`Metric`] that they are used with. A clone is the
-/// same codebook: an index has one, and many lists.
+/// Centroids `[m][k][d]` of all sub-quantizers, known to be finite, and the [`Metric`] that they are used with. A clone
+/// is the same codebook: an index has one, and many lists.
 ///
-/// What variants need beyond the centroids is made when the first list asks for it, once: the numbers under which similar
-/// centroids stand together (about a millisecond a sub-quantizer), and groups of those.
+/// What variants need beyond the centroids is made when the first list asks for it, once: the numbers under which
+/// similar centroids stand together (about a millisecond a sub-quantizer), and groups of those.
 #[derive(Clone)]
 pub struct Codebook(Arc<Shared>);
 
@@ -44,7 +44,8 @@ struct Shared {
     spare: Mutex<Vec<Query>>,
 }
 
-/// A codebook under other numbers, whose low six bits name [groups] of similar centroids. With 4 bits they are the same.
+/// A codebook under other numbers, whose low six bits name [groups] of similar centroids. With 4 bits they are the
+/// same.
 pub struct Grouped {
     /// The renumbered centroids, `[m][k][d]`.
     pub centroids: Box<[f32]>,
@@ -93,8 +94,9 @@ impl Codebook {
         &self.0.centroids
     }
 
-    /// Prepares a list of codes for queries: the variant of the highest rank for the shape, the CPU and the length stores them as it
-    /// wants them. It takes one thread; see [`Variant::prepare`](registry::Variant::prepare) for more.
+    /// Prepares a list of codes for queries: the variant of the highest rank for the shape, the CPU and the length
+    /// stores them as it wants them. It takes one thread; see [`Variant::prepare`](registry::Variant::prepare) for
+    /// more.
     ///
     /// # Errors
     /// The codes do not fit, there are 2^32 or more, or the environment names a variant that can't run.
@@ -106,13 +108,14 @@ impl Codebook {
     /// A query for all lists of this codebook: the distance table of `vector`, and what follows from it.
     ///
     /// # Errors
-    /// `vector` has another number of dimensions, a value that is NaN or infinite, no direction under [`Metric::Cosine`], or
-    /// products with centroids that cancel out at infinity.
+    /// `vector` has another number of dimensions, a value that is NaN or infinite, no direction under
+    /// [`Metric::Cosine`], or products with centroids that cancel out at infinity.
     pub fn query(&self, vector: &[f32]) -> Result<Query, Error> {
         Query::new(self, vector)
     }
 
-    /// A query with a distance table of the caller's own, `[m][k]` by this codebook's numbers. Entries may be negative or infinite.
+    /// A query with a distance table of the caller's own, `[m][k]` by this codebook's numbers. Entries may be negative
+    /// or infinite.
     ///
     /// # Errors
     /// It has another length, or an entry that is NaN.

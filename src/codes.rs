@@ -6,8 +6,8 @@ use crate::{Error, Geometry, error::check_length, geometry::Bits};
 
 /// Codes in somebody's memory: row-major or by column. They fit a [`Geometry`] or not; whatever takes them checks that.
 ///
-/// With 4 bits two codes are a byte, that of the even sub-quantizer in the low half. Where there is an odd number of them, the
-/// last byte's upper half is ignored, whatever it holds.
+/// With 4 bits two codes are a byte, that of the even sub-quantizer in the low half. Where there is an odd number of
+/// them, the last byte's upper half is ignored, whatever it holds.
 ///
 /// ```text
 /// row-major                        by column, stride >= n
@@ -33,8 +33,8 @@ impl<'a> Codes<'a> {
         Codes { bytes, arrangement: Arrangement::RowMajor }
     }
 
-    /// Columns of `num_vectors` codes, one for each sub-quantizer (with 4 bits for each two), `stride` bytes from one to the
-    /// next.
+    /// Columns of `num_vectors` codes, one for each sub-quantizer (with 4 bits for each two), `stride` bytes from one
+    /// to the next.
     pub fn columns(bytes: &'a [u8], num_vectors: usize, stride: usize) -> Codes<'a> {
         Codes { bytes, arrangement: Arrangement::Columns { num_vectors, stride } }
     }

@@ -20,8 +20,8 @@ pub struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// Collects into `top`. `ids` and `allow`, a bit for each code, the first code's lowest in the first word, are as long as
-    /// the list.
+    /// Collects into `top`. `ids` and `allow`, a bit for each code, the first code's lowest in the first word, are as
+    /// long as the list.
     pub fn new(top: &'a mut TopK, ids: Ids<'a>, allow: Option<&'a [u64]>) -> Self {
         Collector { top, ids, allow }
     }

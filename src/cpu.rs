@@ -1,8 +1,8 @@
 //! What this CPU can do, and what the environment forbids it to do.
 //!
-//! Detection is the `cpufeatures` crate's on x86-64 and the standard library's on aarch64. `PQBENCH_CPU` can take features
-//! away, so that one machine can test every level; it can never add one. [`features`] is the only answer that the rest of
-//! the library acts on, which is what makes the mask govern everything.
+//! Detection is the `cpufeatures` crate's on x86-64 and the standard library's on aarch64. `PQBENCH_CPU` can take
+//! features away, so that one machine can test every level; it can never add one. [`features`] is the only answer that
+//! the rest of the library acts on, which is what makes the mask govern everything.
 
 use std::{fmt, sync::OnceLock};
 

@@ -8,8 +8,8 @@ const UNREAD: u8 = 0;
 const READ: u8 = 1;
 const IGNORED: u8 = 2;
 
-/// Makes the library ignore `PQBENCH_VARIANT` and `PQBENCH_CPU`, for a program whose users' environment must not reach into it.
-/// Whether it came in time: before either was read.
+/// Makes the library ignore `PQBENCH_VARIANT` and `PQBENCH_CPU`, for a program whose users' environment must not reach
+/// into it. Whether it came in time: before either was read.
 pub fn ignore_environment() -> bool {
     let before = ENVIRONMENT.compare_exchange(UNREAD, IGNORED, Ordering::AcqRel, Ordering::Acquire);
     before != Err(READ)

@@ -45,9 +45,9 @@ pub enum Metric {
     L2,
     /// Minus the inner product of the query and the decoded vector.
     InnerProduct,
-    /// Squared L2 distance between the query, scaled to length 1, and the decoded vector. Where the stored vectors had length 1
-    /// when they were encoded, that ranks by the angle: the distance is 2 - 2 cos but for the quantization. The query's
-    /// length is summed in f64, and each of its values is divided by it in f64 and rounded to f32 once.
+    /// Squared L2 distance between the query, scaled to length 1, and the decoded vector. Where the stored vectors had
+    /// length 1 when they were encoded, that ranks by the angle: the distance is 2 - 2 cos but for the quantization.
+    /// The query's length is summed in f64, and each of its values is divided by it in f64 and rounded to f32 once.
     Cosine,
 }
 
@@ -80,8 +80,8 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// A quantizer that cuts vectors of `dim` dimensions into `m` parts of equal length, and names the centroid of each part in
-    /// `bits`.
+    /// A quantizer that cuts vectors of `dim` dimensions into `m` parts of equal length, and names the centroid of each
+    /// part in `bits`.
     ///
     /// # Errors
     /// `m` is not from 1 to 256, `dim` is not from 1 to 2^20, or `m` does not divide `dim`.
@@ -154,8 +154,9 @@ impl fmt::Debug for Geometry {
     }
 }
 
-/// `body` with `m` as it is. Where it is the 16 of SIFT's quantizers, which most benchmarks have, the compiler sees the number, and
-/// what is inlined into `body` is unrolled. (A macro, for a closure that is called in two places need not be inlined.)
+/// `body` with `m` as it is. Where it is the 16 of SIFT's quantizers, which most benchmarks have, the compiler sees the
+/// number, and what is inlined into `body` is unrolled. (A macro, for a closure that is called in two places need not
+/// be inlined.)
 macro_rules! with_m {
     ($m:ident, $body:expr) => {
         if $m == 16 {

@@ -1,9 +1,10 @@
-//! The stable interface to the scan of row-major codes, in one shape: 128 dimensions, 16 sub-quantizers of 8 bits, squared L2.
-//! No kernel is here, only four names.
+//! The stable interface to the scan of row-major codes, in one shape: 128 dimensions, 16 sub-quantizers of 8 bits,
+//! squared L2. No kernel is here, only four names.
 //!
 //! They are what an index calls today: a table for each query, one call for each list. They run the variant that
-//! [`registry::select_for_unprepared_codes`] picks from what this CPU can do. [`Codes::scan`](crate::Codes::scan) is the same in any shape, with ids and
-//! a filter; [preparing](crate::Codebook::prepare) a list is faster for whoever can hold it prepared.
+//! [`registry::select_for_unprepared_codes`] picks from what this CPU can do. [`Codes::scan`](crate::Codes::scan) is
+//! the same in any shape, with ids and a filter; [preparing](crate::Codebook::prepare) a list is faster for whoever can
+//! hold it prepared.
 
 use crate::{
     Query, TopK,
@@ -110,8 +111,8 @@ impl Fill<'_> {
     }
 }
 
-/// Eight centroids at a time: their rows become columns, four dimensions at once. The loads put the two halves of the rows
-/// in place, so that what is left to shuffle stays within 128 bits.
+/// Eight centroids at a time: their rows become columns, four dimensions at once. The loads put the two halves of the
+/// rows in place, so that what is left to shuffle stays within 128 bits.
 #[cfg(target_arch = "x86_64")]
 impl Routine<Avx2> for Fill<'_> {
     type Output = ();
@@ -122,8 +123,8 @@ impl Routine<Avx2> for Fill<'_> {
         let by_part = self.centroids.as_chunks::<NUM_CENTROIDS>().0.iter().zip(self.parts).zip(self.table);
         for ((centroids, part), entries) in by_part {
             for (rows, sums) in centroids.as_chunks::<8>().0.iter().zip(entries.as_chunks_mut::<8>().0) {
-                // SAFETY: the level is there, so the instructions are; `first` is at most 4 of a row's eight values; and `sums` has
-                // the 32 bytes.
+                // SAFETY: the level is there, so the instructions are; `first` is at most 4 of a row's eight values;
+                // and `sums` has the 32 bytes.
                 unsafe {
                     let mut sum = _mm256_setzero_ps();
                     for first in [0, 4] {
@@ -150,8 +151,8 @@ impl Routine<Avx2> for Fill<'_> {
     }
 }
 
-/// Offers the distance of every code of `codes` `[num_vectors][16]` to `out`, with ids from 0; codes that can no longer be
-/// among the nearest may be left out.
+/// Offers the distance of every code of `codes` `[num_vectors][16]` to `out`, with ids from 0; codes that can no longer
+/// be among the nearest may be left out.
 ///
 /// # Panics
 /// `codes` has another length; `table` holds NaN; or the environment asks for what can't be (`PQBENCH_VARIANT` names no

@@ -1,13 +1,14 @@
 //! The fastest exact product-quantization (PQ) scan, for indexes to embed.
 //!
-//! A stored vector is cut into `m` parts, and each part is the number of the nearest of the centroids that were learnt for
-//! it: a code. A query builds a distance table of its parts' distances to all centroids; a code's distance is the sum of the
-//! table entries that it names (asymmetric distance computation, ADC: Jégou, Douze, Schmid, "Product quantization for nearest
-//! neighbor search", 2011). Scanning a list means to sum for every code and to keep the `k` smallest sums.
+//! A stored vector is cut into `m` parts, and each part is the number of the nearest of the centroids that were learnt
+//! for it: a code. A query builds a distance table of its parts' distances to all centroids; a code's distance is the
+//! sum of the table entries that it names (asymmetric distance computation, ADC: Jégou, Douze, Schmid, "Product
+//! quantization for nearest neighbor search", 2011). Scanning a list means to sum for every code and to keep the `k`
+//! smallest sums.
 //!
-//! There are many ways to do that scan, each best on some CPU, shape and data. Each is a [`Variant`](registry::Variant): one file
-//! in `variants/`, found through the [registry] and chosen at run time. Exact variants all return the same ids and the same
-//! distance bits, on every CPU.
+//! There are many ways to do that scan, each best on some CPU, shape and data. Each is a
+//! [`Variant`](registry::Variant): one file in `variants/`, found through the [registry] and chosen at run time. Exact
+//! variants all return the same ids and the same distance bits, on every CPU.
 //!
 //! # One query over many lists
 //! ```

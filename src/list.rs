@@ -36,8 +36,8 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// A list of codes ready for queries, from [`Codebook::prepare`] or [`Variant::prepare`]. The places of its codes count from 0 in
-/// the order in which they were given, and stay when others are appended or deleted.
+/// A list of codes ready for queries, from [`Codebook::prepare`] or [`Variant::prepare`]. The places of its codes count
+/// from 0 in the order in which they were given, and stay when others are appended or deleted.
 pub struct List {
     variant: &'static Variant,
     prepare: PrepareFn,
@@ -159,8 +159,8 @@ impl List {
         Ok(was_there)
     }
 
-    /// Offers to `top` every code that can be among its nearest. What `top` holds already counts, so that one goes through many
-    /// lists with one threshold.
+    /// Offers to `top` every code that can be among its nearest. What `top` holds already counts, so that one goes
+    /// through many lists with one threshold.
     ///
     /// # Errors
     /// The query is of another codebook, or the ids or the bitmap are shorter than the list.
@@ -198,8 +198,8 @@ impl List {
         }
     }
 
-    /// The `k` nearest codes to `vector` as `(place, distance)`, nearest first, of equals the smaller place; all codes where there
-    /// are fewer than `k`.
+    /// The `k` nearest codes to `vector` as `(place, distance)`, nearest first, of equals the smaller place; all codes
+    /// where there are fewer than `k`.
     ///
     /// # Errors
     /// As for [`Codebook::query`].
@@ -211,8 +211,8 @@ impl List {
         Ok(top.into_sorted())
     }
 
-    /// [`search`](List::search) for several queries, one after the other in `vectors` `[b][dim]`. Some variants share work
-    /// between the queries of a batch.
+    /// [`search`](List::search) for several queries, one after the other in `vectors` `[b][dim]`. Some variants share
+    /// work between the queries of a batch.
     ///
     /// # Errors
     /// As for [`search`](List::search); no query is answered then.
@@ -254,17 +254,18 @@ fn few_places(allow: &[u64], num_vectors: usize, sparse: usize) -> Option<Vec<u3
 }
 
 impl Codes<'_> {
-    /// [`List::scan`] of codes that nothing prepared, as they lie. Row-major ones are scanned by the variant of the highest rank
-    /// that can; others plainly.
+    /// [`List::scan`] of codes that nothing prepared, as they lie. Row-major ones are scanned by the variant of the
+    /// highest rank that can; others plainly.
     ///
     /// # Errors
-    /// The codes do not fit the query's shape, the ids or the bitmap are too short, or the environment names a variant that can't
-    /// scan them.
+    /// The codes do not fit the query's shape, the ids or the bitmap are too short, or the environment names a variant
+    /// that can't scan them.
     pub fn scan(&self, query: &mut Query, top: &mut TopK, options: &ScanOptions<'_>) -> Result<(), Error> {
         self.scan_with(registry::select_for_unprepared_codes, query, top, options)
     }
 
-    /// [`scan`](Codes::scan) by a variant of the caller's choice. Two codes a byte and columns are scanned plainly all the same.
+    /// [`scan`](Codes::scan) by a variant of the caller's choice. Two codes a byte and columns are scanned plainly all
+    /// the same.
     ///
     /// # Errors
     /// As for [`scan`](Codes::scan); or the variant can't run here, or needs prepared codes.

@@ -13,7 +13,8 @@ use std::{
 
 /// The size of a huge page on x86-64, and on aarch64 with pages of 4 KiB.
 pub const HUGE_PAGE: usize = 2 << 20;
-/// A page of a hardware prefetcher: it goes on by itself until the end of one, and anew once the next one has been asked for.
+/// A page of a hardware prefetcher: it goes on by itself until the end of one, and anew once the next one has been
+/// asked for.
 pub const PAGE: usize = 4096;
 /// What every [`HugeVec`] is aligned to at least: a cache line, which is also the widest vector.
 const CACHE_LINE: usize = 64;
@@ -70,7 +71,8 @@ impl<T: Plain> HugeVec<T> {
         HugeVec { data: bytes.cast(), len, owned: PhantomData }
     }
 
-    /// Where `len` elements go; none if they take no bytes. Whole huge pages, or else the last one would be small pages.
+    /// Where `len` elements go; none if they take no bytes. Whole huge pages, or else the last one would be small
+    /// pages.
     fn layout(len: usize) -> Option<Layout> {
         let bytes = size_of::<T>().checked_mul(len).expect("more bytes than there are addresses");
         let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE }.max(align_of::<T>());
@@ -128,8 +130,9 @@ impl<T: Plain + fmt::Debug> fmt::Debug for HugeVec<T> {
     }
 }
 
-/// Prefetches the cache line that `at` is in, into L2: L1 has fewer places for lines on their way, and waiting for one of those
-/// cost a seventh of a query on Zen 4. A hint: it reads nothing and faults on nothing, so `at` may point anywhere.
+/// Prefetches the cache line that `at` is in, into L2: L1 has fewer places for lines on their way, and waiting for one
+/// of those cost a seventh of a query on Zen 4. A hint: it reads nothing and faults on nothing, so `at` may point
+/// anywhere.
 #[inline(always)]
 pub fn prefetch<T>(at: *const T) {
     // SAFETY: SSE is part of the architecture, and prefetching any address is allowed.

@@ -12,8 +12,9 @@ use crate::{
     table::Table,
 };
 
-/// One query against the lists of one codebook: the distance table, and the LUTs that scans make from it. Those adapt to the
-/// threshold, and go along from list to list; so a scan takes it by `&mut`. A clone is independent: one for each thread.
+/// One query against the lists of one codebook: the distance table, and the LUTs that scans make from it. Those adapt
+/// to the threshold, and go along from list to list; so a scan takes it by `&mut`. A clone is independent: one for each
+/// thread.
 #[derive(Clone)]
 pub struct Query {
     geometry: Geometry,
@@ -196,8 +197,8 @@ impl Query {
         Ok(query)
     }
 
-    /// A query with a distance table of the caller's own, `[m][k]`: for codes that nothing prepared, or for the lists of the
-    /// first codebook that it meets.
+    /// A query with a distance table of the caller's own, `[m][k]`: for codes that nothing prepared, or for the lists
+    /// of the first codebook that it meets.
     ///
     /// # Errors
     /// It has another length, or an entry that is NaN.
@@ -351,8 +352,8 @@ fn length(vector: &[f32]) -> Result<f64, Error> {
     if length == 0.0 { Err(Error::ZeroLength) } else { Ok(length) }
 }
 
-/// Whether products of `vector` and the centroids sum to numbers. They may be infinite, and then cancel out, which is seen only in
-/// the table.
+/// Whether products of `vector` and the centroids sum to numbers. They may be infinite, and then cancel out, which is
+/// seen only in the table.
 fn check_products(codebook: &Codebook, vector: &[f32]) -> Result<(), Error> {
     let largest = |values: &[f32]| f64::from(values.iter().fold(0.0f32, |most, value| most.max(value.abs())));
     let geometry = codebook.geometry();

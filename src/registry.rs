@@ -1,8 +1,8 @@
 //! The kernel variants: what there is, what runs here and in which shape, which one is used.
 //!
 //! A variant registers itself through the `inventory` crate, so nothing holds a list of them, and with the feature
-//! `unstable-kernels` a crate that embeds this one can register its own. "It is there" and "it runs here" are two questions, as
-//! in simdjson: a variant for another CPU is listed, with the reason why it does not run.
+//! `unstable-kernels` a crate that embeds this one can register its own. "It is there" and "it runs here" are two
+//! questions, as in simdjson: a variant for another CPU is listed, with the reason why it does not run.
 
 use std::{fmt, sync::OnceLock};
 
@@ -54,8 +54,8 @@ pub struct Variant {
     pub rank: u32,
     /// Another rank for lists of fewer codes than the first number.
     pub rank_below: Option<(usize, u32)>,
-    /// Whether it reads less than all of the codes, since it skips some or stores them in fewer bytes, and so may be faster than
-    /// reading them all.
+    /// Whether it reads less than all of the codes, since it skips some or stores them in fewer bytes, and so may be
+    /// faster than reading them all.
     pub reads_less: bool,
     unsupported: UnsupportedFn,
     prepare: PrepareFn,
@@ -154,7 +154,8 @@ impl Variant {
     /// Prepares `codes` for queries, on `threads` threads where they can be started.
     ///
     /// # Errors
-    /// The CPU lacks a feature, the variant does not support the shape, the codes do not fit it, or there are 2^32 or more.
+    /// The CPU lacks a feature, the variant does not support the shape, the codes do not fit it, or there are 2^32 or
+    /// more.
     pub fn prepare(&'static self, codebook: &Codebook, codes: Codes<'_>, threads: usize) -> Result<List, Error> {
         self.check(Some(codebook.geometry()))?;
         List::new(self, self.prepare, codebook, codes, threads)
@@ -166,7 +167,8 @@ impl Variant {
         self.emulated.is_some()
     }
 
-    /// [`prepare`](Variant::prepare) with arrays for vectors, on any CPU. None where it has no emulated form, or not in that shape.
+    /// [`prepare`](Variant::prepare) with arrays for vectors, on any CPU. None where it has no emulated form, or not in
+    /// that shape.
     #[cfg(feature = "unstable-kernels")]
     pub fn prepare_emulated(&'static self, codebook: &Codebook, codes: Codes<'_>) -> Option<Result<List, Error>> {
         if self.unsupported(codebook.geometry()).is_some() {

@@ -1,6 +1,7 @@
 //! Distance tables: how far each centroid is from the query's part.
 //!
-//! One arithmetic for all, so that exact variants agree to the bit. All is f32, multiplication and addition rounded apart:
+//! One arithmetic for all, so that exact variants agree to the bit. All is f32, multiplication and addition rounded
+//! apart:
 //!
 //! - L2: an entry is `(q - c)²` summed over the part's dimensions in order, from 0;
 //! - inner product: an entry is minus the sum of `q · c` over them in order, from 0;
@@ -61,7 +62,8 @@ const AT_ONCE_4_BIT: usize = 16;
 /// Dimensions that most sub-quantizers have.
 const COMMON_SUB_DIM: usize = 8;
 
-/// Centroids for SIMD across them, `[m][k / n][d][k % n]` with `n` = 32 (with 4 bits 16): read in the order in which they lie.
+/// Centroids for SIMD across them, `[m][k / n][d][k % n]` with `n` = 32 (with 4 bits 16): read in the order in which
+/// they lie.
 ///
 /// ```text
 /// m 0: [k 0..32 of d 0][k 0..32 of d 1] ... [k 32..64 of d 0] ...

@@ -1,13 +1,15 @@
 //! The `k` nearest codes seen so far, of one list or of many.
 
-/// A bounded priority queue that keeps the `k` smallest `(distance, id)`: the smaller distance first, then the smaller id.
+/// A bounded priority queue that keeps the `k` smallest `(distance, id)`: the smaller distance first, then the smaller
+/// id.
 ///
-/// The order is total, so what it keeps does not depend on the order of the pushes, nor on how codes were cut into lists.
+/// The order is total, so what it keeps does not depend on the order of the pushes, nor on how codes were cut into
+/// lists.
 #[derive(Clone, Debug)]
 pub struct TopK {
-    /// A distance and the place of its id in `ids` each: in the order of the pushes until there are `k`; then sorted, or a
-    /// max-heap where `k` is more than [`SORTED`]. Of the keys of the largest distance the last one (of a heap the first) has
-    /// the largest id.
+    /// A distance and the place of its id in `ids` each: in the order of the pushes until there are `k`; then sorted,
+    /// or a max-heap where `k` is more than [`SORTED`]. Of the keys of the largest distance the last one (of a heap the
+    /// first) has the largest id.
     keys: Vec<Key>,
     ids: Vec<u64>,
     k: usize,
@@ -17,12 +19,12 @@ pub struct TopK {
     last_id: u64,
 }
 
-/// The distance in the upper half, its bits mapped so that they compare as [`f32::total_cmp`] does; the place of its id in the
-/// lower half.
+/// The distance in the upper half, its bits mapped so that they compare as [`f32::total_cmp`] does; the place of its id
+/// in the lower half.
 type Key = u64;
 
-/// Up to this many are kept sorted: one pass of minima and maxima, no branch of which could be mispredicted, costs less than
-/// a heap's few.
+/// Up to this many are kept sorted: one pass of minima and maxima, no branch of which could be mispredicted, costs less
+/// than a heap's few.
 const SORTED: usize = 32;
 /// Room that is made at once, at most.
 const ROOM: usize = 1024;
@@ -55,8 +57,8 @@ impl TopK {
         self.keys.is_empty()
     }
 
-    /// The distance that a code must not exceed to be kept: that of the worst kept one, or `+inf` until there are `k` and where
-    /// the worst is NaN. (At that very distance the smaller id wins.)
+    /// The distance that a code must not exceed to be kept: that of the worst kept one, or `+inf` until there are `k`
+    /// and where the worst is NaN. (At that very distance the smaller id wins.)
     #[inline(always)]
     pub fn threshold(&self) -> f32 {
         self.threshold

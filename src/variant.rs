@@ -1,14 +1,14 @@
 //! What a file of `variants/` implements, and how it registers itself.
 //!
-//! A crate that embeds this one can do the same, with the feature `unstable-kernels`: what is `crate::` in those files is then
-//! `pqscan::`.
+//! A crate that embeds this one can do the same, with the feature `unstable-kernels`: what is `crate::` in those files
+//! is then `pqscan::`.
 
 use crate::{Codebook, Error, Geometry, Query, collector::Collector};
 
 /// A list of codes, prepared the way one variant wants them. Variants implement it; users hold a [`List`](crate::List).
 ///
-/// Places count from 0 in the order of the rows that were prepared. A code of a distance that is up to the collector's threshold
-/// must be pushed, others may be.
+/// Places count from 0 in the order of the rows that were prepared. A code of a distance that is up to the collector's
+/// threshold must be pushed, others may be.
 pub trait Scan: CloneScan + Send + Sync {
     /// Offers every code that can still be among the nearest. `query` is of the list's codebook.
     fn scan(&self, query: &mut Query, out: &mut Collector<'_>);

@@ -1,5 +1,5 @@
-//! Every variant that runs on any CPU, most of them with arrays for vectors, in small: what Miri can watch, here and on a big-endian
-//! CPU (`scripts/test_miri.sh`).
+//! Every variant that runs on any CPU, most of them with arrays for vectors, in small: what Miri can watch, here and on
+//! a big-endian CPU (`scripts/test_miri.sh`).
 
 use pqscan::{
     Bits, Codebook, Codes, Geometry, List, Metric, Query, ScanOptions, TopK,

@@ -198,7 +198,8 @@ fn what_can_not_be_scanned_is_an_error() {
     }
 }
 
-/// Not a test: what [`run_with`] starts, in a process of its own since the choice is made once. It scans and tells by what.
+/// Not a test: what [`run_with`] starts, in a process of its own since the choice is made once. It scans and tells by
+/// what.
 #[test]
 #[ignore = "started by the tests of the environment variables"]
 fn tell_the_selected_variant() {

@@ -44,7 +44,8 @@ pub(super) enum Questions {
 }
 
 impl Case {
-    /// `queries` `[q][128]` over `codes` `[n][16]` of `centroids` `[m][k][d]` in the shape of SIFT, for 1, 10 and 100 neighbours.
+    /// `queries` `[q][128]` over `codes` `[n][16]` of `centroids` `[m][k][d]` in the shape of SIFT, for 1, 10 and 100
+    /// neighbours.
     pub fn new(name: impl Into<String>, centroids: Vec<f32>, codes: Vec<u8>, queries: Vec<f32>) -> Case {
         Self::shaped(name, sift_geometry(), Metric::L2, centroids, codes, queries)
     }

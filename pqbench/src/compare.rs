@@ -1,10 +1,10 @@
 //! Saved runs against each other: what became faster or slower, and who wins where.
 //!
-//! Two runs are made at different times, so the machine may have been faster in one of them. What is compared is therefore
-//! each variant's ratio to a yardstick that its own run had in the same rounds. There are two, since a machine can be slower
-//! in two ways: the baseline, which computes, and the roofline, which reads memory. A variant does some of both, so the
-//! interval spans what both say, and the baseline itself gets no verdict. And a run promises no more than its precision, so
-//! a difference counts only if the interval, the one of 99 %, lies beyond that too.
+//! Two runs are made at different times, so the machine may have been faster in one of them. What is compared is
+//! therefore each variant's ratio to a yardstick that its own run had in the same rounds. There are two, since a
+//! machine can be slower in two ways: the baseline, which computes, and the roofline, which reads memory. A variant
+//! does some of both, so the interval spans what both say, and the baseline itself gets no verdict. And a run promises
+//! no more than its precision, so a difference counts only if the interval, the one of 99 %, lies beyond that too.
 
 use std::collections::BTreeSet;
 
@@ -58,8 +58,8 @@ pub struct Compared {
     pub reason: Option<String>,
     pub before_ns_per_query: Option<f64>,
     pub ns_per_query: Option<f64>,
-    /// The speed in the later run over that in the first, both as multiples of their baseline's, and an interval that spans
-    /// those of 95 % against the baseline and against the roofline.
+    /// The speed in the later run over that in the first, both as multiples of their baseline's, and an interval that
+    /// spans those of 95 % against the baseline and against the roofline.
     pub ratio: Option<f64>,
     pub ratio_low: Option<f64>,
     pub ratio_high: Option<f64>,
@@ -333,8 +333,8 @@ mod tests {
         run_on(seed, [machine, machine], slowdown)
     }
 
-    /// The same on a machine that computes and reads memory more slowly by these factors. The baseline only computes, the
-    /// other variants do half of each.
+    /// The same on a machine that computes and reads memory more slowly by these factors. The baseline only computes,
+    /// the other variants do half of each.
     fn run_on(seed: u64, [computing, reading]: [f64; 2], slowdown: f64) -> Run {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut run = sample::run();

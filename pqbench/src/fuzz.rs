@@ -1,7 +1,7 @@
 //! The differential fuzzer: cases drawn from a seed, in which every variant must give what the plainest loop gives.
 //!
-//! A case is a codebook, some lists of codes, and rounds of questions to them. First the lists hold a part of their codes;
-//! then the rest is appended, some are deleted, and the questions go on.
+//! A case is a codebook, some lists of codes, and rounds of questions to them. First the lists hold a part of their
+//! codes; then the rest is appended, some are deleted, and the questions go on.
 
 use std::{
     fmt,
@@ -280,8 +280,8 @@ const ROUNDS: u64 = 2 << 10;
 pub const MS: [usize; 18] = [1, 2, 3, 7, 8, 10, 15, 16, 17, 20, 25, 32, 48, 50, 64, 96, 128, 240];
 const SUB_DIMS: [usize; 6] = [1, 2, 4, 5, 8, 16];
 
-/// A case for `m` sub-quantizers with every number of dimensions and of bits, one at a time. Each of the three metrics comes with every
-/// number; three lists have a layout each, one has any; their lengths are around the ends of blocks.
+/// A case for `m` sub-quantizers with every number of dimensions and of bits, one at a time. Each of the three metrics
+/// comes with every number; three lists have a layout each, one has any; their lengths are around the ends of blocks.
 pub fn matrix(m: usize) -> impl Iterator<Item = Case> {
     let shapes = SUB_DIMS.into_iter().enumerate().flat_map(|(at, d)| [(at, d, Bits::Four), (at + 1, d, Bits::Eight)]);
     shapes.map(move |(at, sub_dim, bits)| {

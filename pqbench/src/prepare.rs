@@ -1,4 +1,5 @@
-//! Makes a data folder from raw vectors: trains the codebook, encodes the base, finds the true neighbours or takes them over.
+//! Makes a data folder from raw vectors: trains the codebook, encodes the base, finds the true neighbours or takes them
+//! over.
 
 use std::path::{Path, PathBuf};
 

@@ -46,7 +46,8 @@ pub fn code(bits: Bits, row: &[u8], m: usize) -> usize {
     }
 }
 
-/// The distance of a code, whatever the sum is: the entries of `table` that its `row` names, in order. Every NaN is the same.
+/// The distance of a code, whatever the sum is: the entries of `table` that its `row` names, in order. Every NaN is the
+/// same.
 pub fn distance(geometry: Geometry, table: &[f32], row: &[u8]) -> f32 {
     let mut sum = 0.0f32;
     for m in 0..geometry.m() {
@@ -55,7 +56,8 @@ pub fn distance(geometry: Geometry, table: &[f32], row: &[u8]) -> f32 {
     if sum.is_nan() { f32::NAN } else { sum }
 }
 
-/// The `k` nearest of `all` `(id, distance)`: smaller distance first, then smaller id. NaN counts as the largest distance.
+/// The `k` nearest of `all` `(id, distance)`: smaller distance first, then smaller id. NaN counts as the largest
+/// distance.
 pub fn nearest(mut all: Vec<(u64, f32)>, k: usize) -> Vec<(u64, f32)> {
     let by_distance_then_id = |a: &(u64, f32), b: &(u64, f32)| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0));
     if k < all.len() {

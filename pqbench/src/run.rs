@@ -202,8 +202,8 @@ pub struct VariantResult {
     pub codes_per_second: Option<f64>,
     /// `roofline_ns` over `ns_per_query`.
     pub roofline_share: Option<f64>,
-    /// Share of the ten true nearest raw vectors that are among the ten returned, mean over the queries; absent where the
-    /// truth is not known.
+    /// Share of the ten true nearest raw vectors that are among the ten returned, mean over the queries; absent where
+    /// the truth is not known.
     pub recall_at_10: Option<f64>,
     /// Share of the queries whose answer is the reference's to the bit.
     pub agreement: Option<f64>,

@@ -18,8 +18,8 @@ const MAX_TRAINING_VECTORS: usize = 256;
 /// Vectors that a thread takes at a time.
 const CHUNK: usize = 256;
 
-/// The codebook of a product quantizer for data like `vectors` `[n][dim]`, by `iterations` of k-means. Its distances are L2,
-/// since the nearest centroid by that is the code, whatever metric the codes are scanned by.
+/// The codebook of a product quantizer for data like `vectors` `[n][dim]`, by `iterations` of k-means. Its distances
+/// are L2, since the nearest centroid by that is the code, whatever metric the codes are scanned by.
 ///
 /// # Errors
 /// There are fewer vectors than centroids, or one has a value that is not finite.
@@ -58,7 +58,8 @@ fn centroid(geometry: Geometry, centroids: &mut [f32], m: usize, k: usize) -> &m
     &mut centroids[(m * geometry.num_centroids() + k) * geometry.sub_dim()..][..geometry.sub_dim()]
 }
 
-/// Moves each centroid to the mean of the parts that are nearest to it. On one thread, so that the sums are always the same.
+/// Moves each centroid to the mean of the parts that are nearest to it. On one thread, so that the sums are always the
+/// same.
 fn update(geometry: Geometry, centroids: &mut [f32], sample: &[f32], codes: &[u8], rng: &mut ChaCha8Rng) {
     let (dim, d, num_centroids) = (geometry.dim(), geometry.sub_dim(), geometry.num_centroids());
     let mut sums = vec![0.0f64; geometry.codebook_len()];

@@ -42,7 +42,8 @@ impl NeighborIds {
         self.ids.iter().flat_map(|id| id.to_le_bytes()).collect()
     }
 
-    /// The neighbours among the first codes of the first queries, if the lists hold as many as the ten that are asked for.
+    /// The neighbours among the first codes of the first queries, if the lists hold as many as the ten that are asked
+    /// for.
     pub fn within(&self, num_base: usize, num_queries: usize) -> Option<NeighborIds> {
         let near = |list: &[u32]| list.iter().copied().filter(|&id| (id as usize) < num_base).collect::<Vec<_>>();
         let lists: Vec<_> = self.ids.chunks_exact(self.k).take(num_queries).map(near).collect();
@@ -52,8 +53,8 @@ impl NeighborIds {
     }
 }
 
-/// The nearest raw vectors of some queries by the exact metric, over a base that comes in pieces; equal distances by the lower
-/// id. For the cosine, queries and base are of length 1.
+/// The nearest raw vectors of some queries by the exact metric, over a base that comes in pieces; equal distances by
+/// the lower id. For the cosine, queries and base are of length 1.
 ///
 /// Distances are f32: exact for vectors of integers up to 255, whose distances stay below 2²⁴ in up to 256 dimensions.
 pub struct Neighbors<'a> {

@@ -1,5 +1,5 @@
-//! Files of raw vectors: TEXMEX's `.fvecs`, `.bvecs` and `.ivecs` (each row begins with its length as a 32-bit integer), and
-//! `.u8` (`[n][dim]` bytes and nothing else). All little-endian.
+//! Files of raw vectors: TEXMEX's `.fvecs`, `.bvecs` and `.ivecs` (each row begins with its length as a 32-bit
+//! integer), and `.u8` (`[n][dim]` bytes and nothing else). All little-endian.
 
 use std::{
     fs::{self, File},
@@ -46,8 +46,8 @@ impl Element {
     }
 }
 
-/// The dimensions that the vectors of all these files have: what the first row of each says. `.u8` files say nothing; where
-/// there are no others, they are taken for SIFT, of 128.
+/// The dimensions that the vectors of all these files have: what the first row of each says. `.u8` files say nothing;
+/// where there are no others, they are taken for SIFT, of 128.
 ///
 /// # Errors
 /// A file can't be read, or two say different things.

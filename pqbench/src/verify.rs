@@ -51,7 +51,8 @@ pub fn supported_geometry(variant: &Variant) -> Option<Geometry> {
     cases().iter().map(Case::geometry).find(|&geometry| variant.unsupported(geometry).is_none())
 }
 
-/// Checks `variant` on all cases in shapes that it supports; `progress` is told before each how many are done, and of how many.
+/// Checks `variant` on all cases in shapes that it supports; `progress` is told before each how many are done, and of
+/// how many.
 ///
 /// # Errors
 /// The variant can't run here.
@@ -74,8 +75,8 @@ pub fn verify(variant: &'static Variant, mut progress: impl FnMut(usize, usize))
 
 /// Checks `variant` on one case: its prepared codes, and where it scans unprepared codes those too.
 ///
-/// An exact variant must give the reference's ids and distance bits. An approximate one must give as many distinct ids, in
-/// order of its distances, and where the case knows the true neighbours keep its recall within [`RECALL_TOLERANCE`].
+/// An exact variant must give the reference's ids and distance bits. An approximate one must give as many distinct ids,
+/// in order of its distances, and where the case knows the true neighbours keep its recall within [`RECALL_TOLERANCE`].
 ///
 /// # Errors
 /// The first difference. A panic is one, and so is a variant that can't run here.

@@ -1,8 +1,9 @@
-//! A variant is one file: dropped into `variants/` of a copy of the engine it is found by a program that uses the engine, as
-//! pqbench is one, with no other edit; and a malformed one fails the build with a message that names the file.
+//! A variant is one file: dropped into `variants/` of a copy of the engine it is found by a program that uses the
+//! engine, as pqbench is one, with no other edit; and a malformed one fails the build with a message that names the
+//! file.
 //!
-//! That `pqbench` lists, measures and tests what is registered is shown where it does. So that the build is short, the copy
-//! has only `scalar` besides, and in place of pqbench a program of a few lines.
+//! That `pqbench` lists, measures and tests what is registered is shown where it does. So that the build is short, the
+//! copy has only `scalar` besides, and in place of pqbench a program of a few lines.
 
 use std::{
     env, fs,

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 const PQBENCH: &str = env!("CARGO_BIN_EXE_pqbench");
 
-/// Reads off the rendered page what a person sees: the visible bars from top to bottom, each with what pointing at its middle
-/// would show. The page itself has no script; this one is added to a copy.
+/// Reads off the rendered page what a person sees: the visible bars from top to bottom, each with what pointing at its
+/// middle would show. The page itself has no script; this one is added to a copy.
 const PROBE: &str = "<script>addEventListener('load', () => {
   const bars = [...document.querySelectorAll('figure')[0].querySelectorAll('g rect')]
     .filter(bar => bar.parentElement.querySelector('title') && bar.getBoundingClientRect().width > 0)

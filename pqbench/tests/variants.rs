@@ -81,7 +81,8 @@ fn cases_behind_a_guard_page(variant: &'static Variant) -> Result<(), Failed> {
         .map_err(Failed::from)
 }
 
-/// Holds every form of every variant that runs here against a case: all at once, since making a case takes longer than most checks.
+/// Holds every form of every variant that runs here against a case: all at once, since making a case takes longer than
+/// most checks.
 fn check_all(case: &Case, repeat: impl Fn(Subject) -> String) -> Result<(), Failed> {
     for subject in Subject::all() {
         if subject.unavailable()?.is_none()

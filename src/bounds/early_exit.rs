@@ -1,7 +1,8 @@
 //! Early exit: the few most informative sub-quantizers of a query, and what the others add at least.
 //!
-//! Most codes are far away in a few sub-quantizers already. A sum over those, next to the smallest entries of the others,
-//! is a lower bound of the distance, at a fraction of the look-ups. Which ones are informative depends on the query.
+//! Most codes are far away in a few sub-quantizers already. A sum over those, next to the smallest entries of the
+//! others, is a lower bound of the distance, at a fraction of the look-ups. Which ones are informative depends on the
+//! query.
 
 use super::{
     lut::{fold, least},
@@ -9,8 +10,8 @@ use super::{
 };
 use crate::{geometry::Bits, table::Table};
 
-/// The `E` most informative sub-quantizers of a query: those that are expected to add most to a code's distance. Of fewer than
-/// `E` all.
+/// The `E` most informative sub-quantizers of a query: those that are expected to add most to a code's distance. Of
+/// fewer than `E` all.
 #[derive(Clone, Debug)]
 pub struct Informative<const E: usize> {
     /// The most informative one first.
@@ -57,8 +58,8 @@ impl<const E: usize> Informative<E> {
         &self.sub_quantizers[..self.count]
     }
 
-    /// What the sum over [`sub_quantizers`](Self::sub_quantizers), in any order of addition, must not exceed for a code to lie
-    /// within `threshold`.
+    /// What the sum over [`sub_quantizers`](Self::sub_quantizers), in any order of addition, must not exceed for a code
+    /// to lie within `threshold`.
     pub fn limit(&self, threshold: f32) -> f32 {
         if threshold == f32::INFINITY || self.negative > f64::from(f32::MAX) {
             // Sums of so negative entries can be -inf in f32, which nothing bounds.

@@ -1,9 +1,10 @@
 //! Distance tables in one byte an entry: the LUTs that byte shuffles look up in.
 //!
-//! A [`ByteLut`] is a lower bound, so that filtering with it loses nothing: with each row's minimum taken off and the rest
-//! scaled so that the current k-th distance τ becomes [`LIMIT`], rounded down and saturated, a code within τ sums to at most
-//! [`LIMIT`]. A code whose saturating sum reaches 255 is certainly farther away than τ. Whatever is left is scored again with
-//! the f32 table. The idea is PQ Fast Scan's (André, Kermarrec, Le Scouarnec, "Cache locality is not enough", VLDB 2015).
+//! A [`ByteLut`] is a lower bound, so that filtering with it loses nothing: with each row's minimum taken off and the
+//! rest scaled so that the current k-th distance τ becomes [`LIMIT`], rounded down and saturated, a code within τ sums
+//! to at most [`LIMIT`]. A code whose saturating sum reaches 255 is certainly farther away than τ. Whatever is left is
+//! scored again with the f32 table. The idea is PQ Fast Scan's (André, Kermarrec, Le Scouarnec, "Cache locality is not
+//! enough", VLDB 2015).
 
 use std::hint::black_box;
 
@@ -23,8 +24,8 @@ pub const LIMIT: u8 = 254;
 pub const HALF: u8 = LIMIT / 2;
 
 /// Lower bounds of a code's table entries: for each sub-quantizer the minimum over each group of centroids, those whose
-/// numbers are equal modulo `G`. The LUTs of one query are made from them, one for each threshold. With 16 centroids each
-/// is a group of its own, and they repeat.
+/// numbers are equal modulo `G`. The LUTs of one query are made from them, one for each threshold. With 16 centroids
+/// each is a group of its own, and they repeat.
 ///
 /// Rows beyond the sub-quantizers, up to a multiple of four, are zeros.
 #[derive(Clone)]
@@ -134,8 +135,8 @@ impl<const G: usize> GroupMinima<G> {
         }
     }
 
-    /// Writes the LUT for `threshold`, the largest distance that still counts, with larger entries lowered to `most`. An
-    /// infinite threshold gives zeros: all may pass.
+    /// Writes the LUT for `threshold`, the largest distance that still counts, with larger entries lowered to `most`.
+    /// An infinite threshold gives zeros: all may pass.
     pub fn quantize(&self, most: u8, threshold: f32, lut: &mut [[u8; G]]) {
         if threshold == f32::INFINITY {
             // Not by a scale of 0, which makes NaN of what is infinite.
@@ -145,7 +146,8 @@ impl<const G: usize> GroupMinima<G> {
         run_widest(Quantize { minima: &self.minima, scale: self.scale(threshold), most: most.into(), lut });
     }
 
-    /// How far the groups of each row lie above its minimum on average, times `G`: how informative its sub-quantizer is.
+    /// How far the groups of each row lie above its minimum on average, times `G`: how informative its sub-quantizer
+    /// is.
     pub fn spreads(&self) -> Vec<f32> {
         let rows = self.minima.iter().take(self.row_minima.len());
         rows.map(|row| fold(row, |minimum| minimum, |a, b| a + b)).collect()
@@ -159,14 +161,14 @@ impl<const G: usize> GroupMinima<G> {
 
     /// `LIMIT` over the span of a `threshold` below `+inf`. Never NaN: a span of NaN is the smallest one.
     pub fn scale(&self, threshold: f32) -> f32 {
-        // A code can lie below the sum of the minima by rounding only, hence not below 0; and a scale that is too small only
-        // filters less, hence the cap.
+        // A code can lie below the sum of the minima by rounding only, hence not below 0; and a scale that is too small
+        // only filters less, hence the cap.
         (f64::from(LIMIT) * (1.0 - self.rounding) / self.span(threshold).max(f64::MIN_POSITIVE))
             .min(f64::from(f32::MAX)) as f32
     }
 
-    /// A guess at a useful threshold before one is known: the smallest possible distance, and 0.8 of what the average group
-    /// adds to it.
+    /// A guess at a useful threshold before one is known: the smallest possible distance, and 0.8 of what the average
+    /// group adds to it.
     #[inline(always)]
     pub fn guess(&self) -> f32 {
         self.guess
@@ -288,10 +290,10 @@ impl<const G: usize> ByteLut<G> {
         self.detach();
     }
 
-    /// Begins a list whose kernel wants no entry above `most`, 255 or [`HALF`]. Between two quantizations a lower threshold
-    /// is absorbed by raising the entries of `raised_row`. What was made for earlier lists is kept where both are the same.
-    /// Without a threshold below infinity nothing is made yet: the caller has to [`quantize`](Self::quantize) or to
-    /// [`follow`](Self::follow).
+    /// Begins a list whose kernel wants no entry above `most`, 255 or [`HALF`]. Between two quantizations a lower
+    /// threshold is absorbed by raising the entries of `raised_row`. What was made for earlier lists is kept where both
+    /// are the same. Without a threshold below infinity nothing is made yet: the caller has to
+    /// [`quantize`](Self::quantize) or to [`follow`](Self::follow).
     pub fn begin(&mut self, most: u8, raised_row: usize, threshold: f32) {
         // A threshold that has risen is of another collection.
         let other = (self.most, self.raised_row) != (most, raised_row) || threshold > self.threshold;
@@ -346,8 +348,8 @@ impl<const G: usize> ByteLut<G> {
         }
     }
 
-    /// Makes the LUT for `threshold`, which may be any, until the next [`tighten`](Self::tighten) or [`begin`](Self::begin),
-    /// which will not know of it.
+    /// Makes the LUT for `threshold`, which may be any, until the next [`tighten`](Self::tighten) or
+    /// [`begin`](Self::begin), which will not know of it.
     pub fn quantize(&mut self, threshold: f32) {
         self.minima.quantize(self.most, threshold, &mut self.lut);
         self.version += 1;

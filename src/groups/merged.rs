@@ -12,8 +12,8 @@ use crate::{
 
 /// Fine groups of a sub-quantizer: what six bits can name.
 pub const FINE: usize = 64;
-/// Bytes that name the members of all groups of a sub-quantizer: half as many again as there are fine groups, so that rare ones
-/// can be lumped together. Each costs a query its look-ups, whether it is there or not.
+/// Bytes that name the members of all groups of a sub-quantizer: half as many again as there are fine groups, so that
+/// rare ones can be lumped together. Each costs a query its look-ups, whether it is there or not.
 const MEMBERS: usize = FINE / 2 * 3;
 
 /// The fine group of a renumbered code.
@@ -34,8 +34,8 @@ pub struct Merged<const M: usize> {
 }
 
 impl<const M: usize> Merged<M> {
-    /// Settles the groups for renumbered centroids `[m][k][d]`, of which `count` tells how often each occurs: what is frequent
-    /// gets groups of its own, what is rare is lumped together.
+    /// Settles the groups for renumbered centroids `[m][k][d]`, of which `count` tells how often each occurs: what is
+    /// frequent gets groups of its own, what is rare is lumped together.
     pub fn fit(geometry: Geometry, centroids: &[f32], count: impl Fn(usize, usize) -> f64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (m, d, k) = (geometry.m(), geometry.sub_dim(), geometry.num_centroids());
@@ -85,7 +85,8 @@ impl<const M: usize> Merged<M> {
         }
     }
 
-    /// A number, not 0, that no other groups have. (An address would not do: it is given again to what comes after them.)
+    /// A number, not 0, that no other groups have. (An address would not do: it is given again to what comes after
+    /// them.)
     #[inline(always)]
     pub fn id(&self) -> u64 {
         self.id

@@ -1,8 +1,9 @@
 //! Similar things side by side: centroids numbered so that the low bits name a group, groups merged into fewer.
 //!
-//! Where all numbers with the same low bits are similar centroids, those bits of a code name a group, and the smallest table
-//! entry of the group bounds the code's entry from below, tightly: a LUT of 64, 32 or 16 entries can stand in for one
-//! of 256. The idea is PQ Fast Scan's optimized assignment of centroid indexes (André, Kermarrec, Le Scouarnec, VLDB 2015).
+//! Where all numbers with the same low bits are similar centroids, those bits of a code name a group, and the smallest
+//! table entry of the group bounds the code's entry from below, tightly: a LUT of 64, 32 or 16 entries can stand in for
+//! one of 256. The idea is PQ Fast Scan's optimized assignment of centroid indexes (André, Kermarrec, Le Scouarnec,
+//! VLDB 2015).
 
 mod merged;
 mod refine;
@@ -22,8 +23,8 @@ struct Weighted {
     point: Vec<f64>,
 }
 
-/// The old number of each new one of 256 `centroids` `[k][d]`, such that the low six bits of the new number name a group of
-/// four similar centroids: halves of halves, each split along its principal direction, then refined. (Low bits
+/// The old number of each new one of 256 `centroids` `[k][d]`, such that the low six bits of the new number name a
+/// group of four similar centroids: halves of halves, each split along its principal direction, then refined. (Low bits
 /// rather than high ones: `vpermb` ignores the others, and groups that lie 64 apart are reduced without shuffles.)
 pub fn similar_centroids_together(centroids: &[f32], d: usize) -> [u8; 256] {
     let mut order = [0; 256];
@@ -51,9 +52,9 @@ fn bisect(members: &mut [Weighted]) {
     bisect(upper);
 }
 
-/// Merges `members`, at least one, into at most `max_groups` of at most `max_members` each, so that their weighted variance
-/// is small: the group that spreads most is cut in two where that helps most, until there are enough, and what then helps is
-/// [refined](refine).
+/// Merges `members`, at least one, into at most `max_groups` of at most `max_members` each, so that their weighted
+/// variance is small: the group that spreads most is cut in two where that helps most, until there are enough, and what
+/// then helps is [refined](refine).
 ///
 /// # Panics
 /// There are more than `max_groups · max_members`.
@@ -61,7 +62,8 @@ fn merge(members: Vec<Weighted>, max_groups: usize, max_members: usize) -> Vec<V
     assert!(members.len() <= max_groups * max_members, "{} are too many to merge", members.len());
     let mut groups = vec![members];
     while groups.len() < max_groups && groups.iter().any(|group| group.len() > 1) {
-        // Cuts that groups over the limit still need: when no others are left, only they are cut, and only where it counts.
+        // Cuts that groups over the limit still need: when no others are left, only they are cut, and only where it
+        // counts.
         let needed: usize = groups.iter().map(|group| group.len().div_ceil(max_members) - 1).sum();
         let urgent = groups.len() + needed >= max_groups;
         let least = if urgent { max_members } else { 1 };
@@ -114,8 +116,9 @@ fn sort_along_principal_direction(members: &mut [Weighted]) {
     members.sort_by(|a, b| along(a).total_cmp(&along(b)));
 }
 
-/// The direction in which weighted `points` of `dim` dimensions spread most, by power iteration. Any direction serves its users,
-/// a good one better, so a few steps are enough, and points too far apart for f32 get one that is as good as another.
+/// The direction in which weighted `points` of `dim` dimensions spread most, by power iteration. Any direction serves
+/// its users, a good one better, so a few steps are enough, and points too far apart for f32 get one that is as good as
+/// another.
 pub(crate) fn principal_direction(points: &[f32], dim: usize, weights: &[f32]) -> Vec<f32> {
     const STEPS: usize = 6;
     let total: f32 = weights.iter().sum();

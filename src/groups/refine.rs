@@ -1,9 +1,9 @@
 //! Refines a grouping by moves and swaps, so that group minima bound the entries more tightly.
 //!
-//! Using the group's minimum instead of a member's own entry loosens the bound by their difference. Minimising the total loss
-//! means maximising the sum of weight × minimum over groups, so a move or swap is taken only if it raises that sum, as in
-//! Kernighan and Lin's graph partitioning (1970). On real codes a filter of 4 or 5 bits then lets a third less pass, one of 6
-//! bits a quarter.
+//! Using the group's minimum instead of a member's own entry loosens the bound by their difference. Minimising the
+//! total loss means maximising the sum of weight × minimum over groups, so a move or swap is taken only if it raises
+//! that sum, as in Kernighan and Lin's graph partitioning (1970). On real codes a filter of 4 or 5 bits then lets a
+//! third less pass, one of 6 bits a quarter.
 
 use std::array;
 

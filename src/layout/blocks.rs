@@ -103,8 +103,8 @@ pub fn transpose(rows: &[u8], m: usize, lines: &mut [[u8; LINE]]) {
     }
 }
 
-/// Rows become columns: interleaving the first half of the rows with the second does it in four rounds, and the compiler has
-/// instructions for interleaving (`punpcklbw`, `zip1`).
+/// Rows become columns: interleaving the first half of the rows with the second does it in four rounds, and the
+/// compiler has instructions for interleaving (`punpcklbw`, `zip1`).
 fn transposed(square: &[[u8; 16]; 16]) -> [[u8; 16]; 16] {
     let interleave = |rows: &[[u8; 16]; 16]| -> [[u8; 16]; 16] {
         let mut interleaved = [[0; 16]; 16];

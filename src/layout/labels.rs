@@ -84,8 +84,8 @@ impl Labels<32> for FiveBits {
     }
 }
 
-/// One of 64 labels in six bits, four sub-quantizers in three bytes: three have the low bits of one each, and the fourth is in
-/// the upper two of all three, its low bits in the first.
+/// One of 64 labels in six bits, four sub-quantizers in three bytes: three have the low bits of one each, and the
+/// fourth is in the upper two of all three, its low bits in the first.
 ///
 /// ```text
 /// line 0:  [m 3, bits 1 0 | m 0]

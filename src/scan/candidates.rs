@@ -82,8 +82,8 @@ impl Candidates {
         self.add_lanes_and(first, lanes, |_| ());
     }
 
-    /// [`add_lanes`](Candidates::add_lanes), and does something for each place, and perhaps for the one behind the 64 lanes. A
-    /// loop of its own for that would be hard to predict.
+    /// [`add_lanes`](Candidates::add_lanes), and does something for each place, and perhaps for the one behind the 64
+    /// lanes. A loop of its own for that would be hard to predict.
     #[inline(always)]
     pub fn add_lanes_and(&mut self, first: usize, mut lanes: u64, mut each: impl FnMut(usize)) {
         let end = self.count + lanes.count_ones() as usize;

@@ -1,13 +1,13 @@
 //! The [filter](super::filter) over labels that are fit for byte shuffles; the whole codes lie beside them.
 //!
-//! 1. A LUT of 16 or 32 groups is summed over the labels of all codes ([`Nibbles`], [`FiveBits`]). The groups are merged
-//!    from the 64 fine groups of a sub-quantizer.
+//! 1. A LUT of 16 or 32 groups is summed over the labels of all codes ([`Nibbles`], [`FiveBits`]). The groups are
+//!    merged from the 64 fine groups of a sub-quantizer.
 //! 2. Candidates are looked up from the whole codes, row-major, in the LUT of the fine groups, as many at a time as a
 //!    vector has bytes.
 //! 3. Survivors, one in four (of 32 groups) to one in twenty (of 16), are scored in f32.
 //!
-//! Where a vector can look up all 64 ([`SixBits`]) they stay as they are, and only the bits that name no group are left out of the
-//! stream; there is no second step.
+//! Where a vector can look up all 64 ([`SixBits`]) they stay as they are, and only the bits that name no group are left
+//! out of the stream; there is no second step.
 //!
 //! A long list has groups fitted to its codes; short ones share their codebook's.
 

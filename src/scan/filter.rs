@@ -7,8 +7,8 @@
 //!     when enough blocks are noted: score their lanes with the f32 table, offer what is near
 //! ```
 //!
-//! Lanes are scored from the same blocks, which are in L2 by then, or from elsewhere, as the [`Scorer`] has it. (Scoring
-//! at once, from L1, took longer: a few mispredicted branches a step, and meanwhile no codes were streamed.)
+//! Lanes are scored from the same blocks, which are in L2 by then, or from elsewhere, as the [`Scorer`] has it.
+//! (Scoring at once, from L1, took longer: a few mispredicted branches a step, and meanwhile no codes were streamed.)
 
 use std::{mem::MaybeUninit, ops::Range};
 
@@ -74,8 +74,8 @@ pub const STEP: usize = 16;
 /// Bytes between them: half of a small L1; table and LUT need the other half.
 const STEP_BYTES: usize = 16 << 10;
 
-/// Steps that are scored without a look-up once nearly all codes of one were candidates. Data that defeats a filter, such
-/// as equal codes, then costs little more than scoring everything.
+/// Steps that are scored without a look-up once nearly all codes of one were candidates. Data that defeats a filter,
+/// such as equal codes, then costs little more than scoring everything.
 const UNFILTERED: usize = 16;
 
 /// Blocks with a code that may be near that are scored together, at most.
@@ -229,8 +229,8 @@ impl<L: Level, const M: usize> Lut<L, M, FINE> for Coarse<'_, M> {
 
 /// What becomes of a filter's candidates.
 pub trait Scorer<L: Level, const F: usize> {
-    /// Offers some blocks' lanes, a bit for each, at the latest when no `more` are to come. Those whose sum in `finer`, over whole
-    /// codes, is more than the limit beside it may be left out.
+    /// Offers some blocks' lanes, a bit for each, at the latest when no `more` are to come. Those whose sum in `finer`,
+    /// over whole codes, is more than the limit beside it may be left out.
     fn score(
         &mut self,
         level: L,
@@ -365,16 +365,16 @@ where
     /// Makes the LUT where there is no threshold yet.
     #[inline(always)]
     fn without_bootstrap(&mut self) -> usize {
-        if self.bound == f32::INFINITY || self.bound.is_nan() {
+        if self.bound == f32::INFINITY {
             self.lut.quantize(self.level, f32::INFINITY);
         }
         0
     }
 
-    /// Scans the first blocks in two passes, and returns how many. The first pass sums with a LUT for a guessed threshold;
-    /// the codes with the smallest sums then give a threshold that is near the final one, and the second pass scores what
-    /// that leaves. Without it most codes of a short list would be candidates. 0 where it does not work: few codes, codes that
-    /// the LUT can't tell apart, or a threshold above what the LUT was made for.
+    /// Scans the first blocks in two passes, and returns how many. The first pass sums with a LUT for a guessed
+    /// threshold; the codes with the smallest sums then give a threshold that is near the final one, and the second
+    /// pass scores what that leaves. Without it most codes of a short list would be candidates. 0 where it does not
+    /// work: few codes, codes that the LUT can't tell apart, or a threshold above what the LUT was made for.
     #[inline(always)]
     fn bootstrap(&mut self) -> usize {
         let (level, num_blocks) = (self.level, self.num_blocks().min(BOOTSTRAP));
@@ -421,7 +421,7 @@ where
         if nearest.threshold() < self.bound {
             self.bound = nearest.threshold();
         }
-        if self.bound > guess || self.bound.is_nan() {
+        if self.bound > guess {
             // The sums say too little, but there may be a threshold now.
             self.lut.quantize(level, self.bound);
             return 0;
@@ -494,7 +494,8 @@ where
         list.for_each_sum(*level, lut.entries(), blocks, hits);
     }
 
-    /// Begins with the blocks from `at` on, for a caller that sums them itself: the LUT, and where to note what may be near.
+    /// Begins with the blocks from `at` on, for a caller that sums them itself: the LUT, and where to note what may be
+    /// near.
     #[inline(always)]
     pub fn begin(&mut self, at: usize) -> (&[[u8; G]], &mut Hits) {
         self.hits.next = at;
@@ -502,7 +503,8 @@ where
         (self.lut.entries(), &mut self.hits)
     }
 
-    /// Scores what has been found when it is enough or no `more` is to come. Whether it was nearly all of a step or more.
+    /// Scores what has been found when it is enough or no `more` is to come. Whether it was nearly all of a step or
+    /// more.
     #[inline(always)]
     pub fn take_up(&mut self, more: bool) -> bool {
         if more && !self.hits.is_full() {
@@ -540,8 +542,8 @@ where
         count
     }
 
-    /// Prefetches the first line of each page of the step from `at` on: from there the hardware goes on, and would begin
-    /// late by itself.
+    /// Prefetches the first line of each page of the step from `at` on: from there the hardware goes on, and would
+    /// begin late by itself.
     #[inline(always)]
     pub fn prefetch(&self, at: usize) {
         let bytes = self.blocks.bytes();

@@ -1,4 +1,5 @@
-//! The [filter](super::filter) of blocked codes that are looked up as they lie, and scored from the blocks that they were found in.
+//! The [filter](super::filter) of blocked codes that are looked up as they lie, and scored from the blocks that they
+//! were found in.
 
 use std::ops::Range;
 
@@ -26,8 +27,8 @@ pub type SixBitGroups<L> = GroupedCodes<L, FINE>;
 /// Looked up whole.
 pub type WholeBytes<L> = GroupedCodes<L, 256>;
 
-/// Codes in blocks, that a LUT of `G` groups of centroids is looked up in: 64 by the low six bits of numbers that name groups
-/// of similar ones, or 256 by the codebook's own numbers.
+/// Codes in blocks, that a LUT of `G` groups of centroids is looked up in: 64 by the low six bits of numbers that name
+/// groups of similar ones, or 256 by the codebook's own numbers.
 #[derive(Clone)]
 pub struct GroupedCodes<L, const G: usize> {
     level: L,
@@ -233,8 +234,8 @@ impl BlockedCodes {
     where
         Self: Blocks<L, G>,
     {
-        /// Blocks from the one that is read to the one that is prefetched: with so much to compute between two blocks the
-        /// hardware sees no stream.
+        /// Blocks from the one that is read to the one that is prefetched: with so much to compute between two blocks
+        /// the hardware sees no stream.
         const AHEAD: usize = 5;
         for block in blocks {
             let lines = self.block(block);

@@ -1,11 +1,11 @@
 //! The exact filter over row-major codes that nothing prepared, of 16 sub-quantizers with 8 bits.
 //!
-//! Codes have to be transposed to be looked up many at a time, which costs as much as the look-ups. So only half of them are:
-//! those of the most informative sub-quantizers of the query. What their sums leave is looked up in all sub-quantizers, as many
-//! candidates at a time as a vector has bytes, and scored.
+//! Codes have to be transposed to be looked up many at a time, which costs as much as the look-ups. So only half of
+//! them are: those of the most informative sub-quantizers of the query. What their sums leave is looked up in all
+//! sub-quantizers, as many candidates at a time as a vector has bytes, and scored.
 //!
-//! The centroids have the numbers that their codebook gave them, so a [group](crate::bounds::lut::GroupMinima) of those whose low
-//! bits are equal is of any: groups of two bound a distance well enough, groups of four hardly.
+//! The centroids have the numbers that their codebook gave them, so a [group](crate::bounds::lut::GroupMinima) of those
+//! whose low bits are equal is of any: groups of two bound a distance well enough, groups of four hardly.
 
 use std::{marker::PhantomData, ops::Range};
 
@@ -71,8 +71,8 @@ impl Scan for RowMajorCodes {
     }
 }
 
-/// Offers what can be near of row-major `rows`, by look-ups in `G` groups with the vectors of `L`: a [`ProbeFn`] for a variant
-/// that requires the level.
+/// Offers what can be near of row-major `rows`, by look-ups in `G` groups with the vectors of `L`: a [`ProbeFn`] for a
+/// variant that requires the level.
 pub fn probe<L: Level, const G: usize>(query: &mut Query, rows: &[u8], out: &mut Collector<'_>)
 where
     Side: HasLut<G>,
@@ -103,8 +103,8 @@ where
         let Probe { rows, side, out } = self;
         let rows: &[Row] = rows.as_chunks().0;
         let (table, lut) = side.lut::<G>();
-        // What an allocator aligns to 16 bytes only begins within a cache line; from the next one on no vector is across two.
-        // Where not all are allowed, blocks are those of the bitmap.
+        // What an allocator aligns to 16 bytes only begins within a cache line; from the next one on no vector is
+        // across two. Where not all are allowed, blocks are those of the bitmap.
         let ahead = match rows.as_ptr().align_offset(LINE) {
             ahead @ ..4 if !out.is_selective() => ahead,
             _ => 0,

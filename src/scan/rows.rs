@@ -144,8 +144,8 @@ impl<L: Level, const F: usize> Scorer<L, F> for ByRows<'_> {
     }
 }
 
-/// Drops those `candidates` among `rows` of `m` bytes (and 16 more if that is no multiple of 16) whose sum in `lut`, over all
-/// sub-quantizers, is more than `limit`, below 255.
+/// Drops those `candidates` among `rows` of `m` bytes (and 16 more if that is no multiple of 16) whose sum in `lut`,
+/// over all sub-quantizers, is more than `limit`, below 255.
 #[inline(always)]
 pub fn look_again<L: Level, const G: usize>(
     level: L,
@@ -198,8 +198,8 @@ impl<L: Level, const G: usize> Routine<L> for LookAgain<'_, G> {
     }
 }
 
-/// Some of row-major codes of `m` bytes, by sub-quantizer: lane `i` of vector `n` is code `first + n` of the row at `places[i]`.
-/// Lanes beyond the places repeat the last one, vectors beyond the sub-quantizers hold anything.
+/// Some of row-major codes of `m` bytes, by sub-quantizer: lane `i` of vector `n` is code `first + n` of the row at
+/// `places[i]`. Lanes beyond the places repeat the last one, vectors beyond the sub-quantizers hold anything.
 ///
 /// # Panics
 /// There are no places, or the 16 bytes of one are not all in `rows`.

@@ -1,7 +1,7 @@
 //! The distances of single codes: table entries summed over the sub-quantizers in order.
 //!
-//! Several at once, since one sum waits for each of its additions. What scores most is compiled for each level, whose instructions
-//! bring entries together in fewer operations; not for each variant.
+//! Several at once, since one sum waits for each of its additions. What scores most is compiled for each level, whose
+//! instructions bring entries together in fewer operations; not for each variant.
 
 use crate::{
     collector::Collector,
@@ -14,8 +14,8 @@ use crate::{
 /// As many sums as it takes to be limited by loads rather than by waiting; of eight the compiler makes gathers.
 pub const TOGETHER: usize = 4;
 
-/// Sub-quantizers that most quantizers have. Of arrays of so many the compiler makes code that sums all codes side by side, of
-/// slices of a length that it knows code that sums one after the other.
+/// Sub-quantizers that most quantizers have. Of arrays of so many the compiler makes code that sums all codes side by
+/// side, of slices of a length that it knows code that sums one after the other.
 const COMMON_M: usize = 16;
 
 #[inline(always)]
@@ -96,8 +96,8 @@ pub fn of_lanes<const N: usize>(table: &Table, m: usize, lanes: [(&[[u8; LINE]],
     }
 }
 
-/// Offers the codes at some `places` of blocks of `height` lines. Run [apart](crate::simd::Level::run_apart): it needs many
-/// registers.
+/// Offers the codes at some `places` of blocks of `height` lines. Run [apart](crate::simd::Level::run_apart): it needs
+/// many registers.
 pub struct OfferBlockPlaces<'a, 'o> {
     pub table: &'a Table,
     pub m: usize,

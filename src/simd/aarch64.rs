@@ -11,8 +11,8 @@ pub struct U8x16(uint8x16_t);
 /// Intrinsics of a level, in a method that is given the level or one of its vectors.
 macro_rules! proven {
     ($body:expr) => {
-        // SAFETY: the method has a level or one of its vectors, neither of which exists where the CPU lacks the instructions;
-        // and where it reads or writes memory, that is an array of as many bytes.
+        // SAFETY: the method has a level or one of its vectors, neither of which exists where the CPU lacks the
+        // instructions; and where it reads or writes memory, that is an array of as many bytes.
         unsafe { $body }
     };
 }

@@ -1,5 +1,5 @@
-//! Vectors that are arrays: the operations as they are meant, on every CPU. Nothing is inlined by force, for what is meant to be
-//! right need not take long to build.
+//! Vectors that are arrays: the operations as they are meant, on every CPU. Nothing is inlined by force, for what is
+//! meant to be right need not take long to build.
 
 use super::{ByteVector, Level, Routine};
 

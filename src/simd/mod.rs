@@ -1,9 +1,9 @@
 //! CPU levels as values, and vectors of bytes.
 //!
-//! A [`Level`] such as [`Avx2`] is a value that exists only where the CPU has the level: [`Level::get`] is the one way to it. So
-//! holding one proves that its instructions may run, and so does holding a vector, which is made from one. Every operation is
-//! therefore safe; it is compiled to single instructions inside of [`Level::run`], the one place where features are switched
-//! on. (The pattern is Highway's and diskann-wide's.)
+//! A [`Level`] such as [`Avx2`] is a value that exists only where the CPU has the level: [`Level::get`] is the one way
+//! to it. So holding one proves that its instructions may run, and so does holding a vector, which is made from one.
+//! Every operation is therefore safe; it is compiled to single instructions inside of [`Level::run`], the one place
+//! where features are switched on. (The pattern is Highway's and diskann-wide's.)
 //!
 //! A level of another architecture has no values. Code that is written for it compiles all the same, to nothing.
 //! `Emulated` has arrays for vectors and runs everywhere: under Miri, on big-endian and other architectures.
@@ -70,8 +70,8 @@ pub fn run_widest<T>(
     }
 }
 
-/// Declares a level: its token, its vector and its features, each once. `run` enables them by the names in quotes, which the
-/// compiler holds against those of [`Feature`].
+/// Declares a level: its token, its vector and its features, each once. `run` enables them by the names in quotes,
+/// which the compiler holds against those of [`Feature`].
 macro_rules! level {
     ($(#[$doc:meta])* $level:ident, $vector:ident, $arch:literal, $module:ident: $($feature:ident $name:literal),*) => {
         #[cfg(target_arch = $arch)]
@@ -192,8 +192,8 @@ pub trait ByteVector: Copy + 'static {
     fn store(self, to: &mut [u8]);
     /// A table of 16 entries for [`look_up`](ByteVector::look_up).
     fn table(level: Self::Level, entries: &[u8; 16]) -> Self;
-    /// With `self` a table: its entry for each lane of `index` below 16, zero for one of 128 or more. For the others an entry
-    /// or zero, as the level has it.
+    /// With `self` a table: its entry for each lane of `index` below 16, zero for one of 128 or more. For the others an
+    /// entry or zero, as the level has it.
     fn look_up(self, index: Self) -> Self;
     /// The sum, modulo 256.
     fn add_wrapping(self, other: Self) -> Self;
@@ -299,8 +299,8 @@ pub trait ByteVector: Copy + 'static {
 #[derive(Clone, Copy)]
 pub struct Line<V>([V; 4]);
 
-/// Operations of vectors, on each of a line. (No closure goes through them: what it does would be compiled apart, without the
-/// level's instructions, unless it is inlined, which nothing forces.)
+/// Operations of vectors, on each of a line. (No closure goes through them: what it does would be compiled apart,
+/// without the level's instructions, unless it is inlined, which nothing forces.)
 macro_rules! each {
     ($($(#[$doc:meta])* $name:ident($($other:ident)?);)*) => {$(
         $(#[$doc])*

@@ -19,8 +19,8 @@ pub struct U8x64(__m512i);
 /// Intrinsics of a level, in a method that is given the level or one of its vectors.
 macro_rules! proven {
     ($body:expr) => {
-        // SAFETY: the method has a level or one of its vectors, neither of which exists where the CPU lacks the instructions;
-        // and where it reads or writes memory, that is an array of as many bytes.
+        // SAFETY: the method has a level or one of its vectors, neither of which exists where the CPU lacks the
+        // instructions; and where it reads or writes memory, that is an array of as many bytes.
         unsafe { $body }
     };
 }
@@ -398,8 +398,8 @@ impl ByteVector for U8x64 {
     fn below_255(self) -> u64 {
         proven!({
             let mut lanes = _mm512_cmpneq_epu8_mask(self.0, _mm512_set1_epi8(-1));
-            // No instruction, but LLVM no longer knows where the number comes from: to tell whether it is zero, it would
-            // compare the vectors a second time.
+            // No instruction, but LLVM no longer knows where the number comes from: to tell whether it is zero, it
+            // would compare the vectors a second time.
             asm!("/* {0} */", inout(reg) lanes, options(pure, nomem, nostack, preserves_flags));
             lanes
         })

@@ -2,8 +2,8 @@
 
 use std::{env, ffi::OsStr, process::Command};
 
-/// A command that starts `program`, built for this target: through the runner where cargo runs the tests by one, since the
-/// kernel of an emulating machine can't execute it.
+/// A command that starts `program`, built for this target: through the runner where cargo runs the tests by one, since
+/// the kernel of an emulating machine can't execute it.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let prefix = format!("CARGO_TARGET_{}_", env::consts::ARCH.to_uppercase());
     let runner = env::vars().find(|(name, _)| name.starts_with(&prefix) && name.ends_with("_RUNNER"));

@@ -17,8 +17,8 @@ const WRONG_ANSWERS: u8 = 3;
 
 /// Hold every variant against the plainest loop, here and emulated, in cases that nobody thought of
 ///
-/// A case is a shape, a metric, lists, filters and questions, all drawn from one seed. The first difference is printed with the
-/// case made small and the command that repeats it.
+/// A case is a shape, a metric, lists, filters and questions, all drawn from one seed. The first difference is printed
+/// with the case made small and the command that repeats it.
 #[derive(Parser)]
 #[command(
     version,

@@ -1,5 +1,5 @@
-//! One trial of the research loop: measures the selected variant against the seeded baseline and prints one verdict that a
-//! script can read. `program.md` says how it is used.
+//! One trial of the research loop: measures the selected variant against the seeded baseline and prints one verdict
+//! that a script can read. `program.md` says how it is used.
 
 use std::{
     fs,

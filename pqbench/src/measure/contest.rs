@@ -1,17 +1,18 @@
 //! The timed part: contestants that take turns, round by round, over the same queries.
 //!
-//! - **A round** gives every contestant one turn, in a fresh random order, so that drift hits all alike. A turn answers the
-//!   round's queries one after the other. A round takes a tenth of a second, for a few hundred rounds a minute; where all
-//!   queries would take longer, each round has a part of them, and the parts rotate through all queries evenly.
-//! - **Memory moves.** Before each round all prepared codes are copied to another place. Which pages a list happens to lie
-//!   on decides what collides in the caches; that alone makes two copies of one variant differ by some percent, all run
-//!   long. With a new place for each round it is a part of the noise that the interval covers (the idea is Stabilizer's:
-//!   Curtsinger and Berger, ASPLOS 2013).
-//! - **A sample** is the geometric mean of a turn's times. A part of the queries can be easier or harder than the whole;
-//!   that is corrected by the times that the contestant's first pass over all queries took. As every query has its turn
-//!   equally often, the correction takes spread away but favours nobody, however noisy the first pass was.
-//! - **A turn settles first.** Its first five milliseconds don't count: the caches and branch predictors still hold the turn
-//!   before. (After two of them a variant that reads other parts of 20 MB for each query was still 7 % slower.)
+//! - **A round** gives every contestant one turn, in a fresh random order, so that drift hits all alike. A turn answers
+//!   the round's queries one after the other. A round takes a tenth of a second, for a few hundred rounds a minute;
+//!   where all queries would take longer, each round has a part of them, and the parts rotate through all queries
+//!   evenly.
+//! - **Memory moves.** Before each round all prepared codes are copied to another place. Which pages a list happens to
+//!   lie on decides what collides in the caches; that alone makes two copies of one variant differ by some percent, all
+//!   run long. With a new place for each round it is a part of the noise that the interval covers (the idea is
+//!   Stabilizer's: Curtsinger and Berger, ASPLOS 2013).
+//! - **A sample** is the geometric mean of a turn's times. A part of the queries can be easier or harder than the
+//!   whole; that is corrected by the times that the contestant's first pass over all queries took. As every query has
+//!   its turn equally often, the correction takes spread away but favours nobody, however noisy the first pass was.
+//! - **A turn settles first.** Its first five milliseconds don't count: the caches and branch predictors still hold the
+//!   turn before. (After two of them a variant that reads other parts of 20 MB for each query was still 7 % slower.)
 //! - **The timed region** is one [`List::search`]: from the f32 query to the sorted answer. The answer is looked at
 //!   afterwards.
 
@@ -97,9 +98,9 @@ impl Contestant {
         }
     }
 
-    /// Answers `queries` untimed, until the codes are in the caches, and the branches in the predictors, that the turn before
-    /// had for itself. The first calls of a turn take up to half as long again, which is no property of the contestant, and
-    /// would weigh the more the fewer calls a turn has.
+    /// Answers `queries` untimed, until the codes are in the caches, and the branches in the predictors, that the turn
+    /// before had for itself. The first calls of a turn take up to half as long again, which is no property of the
+    /// contestant, and would weigh the more the fewer calls a turn has.
     fn settle(&self, queries: impl Fn(usize) -> Vec<f32>, batch: usize, k: usize) -> Result<()> {
         let begin = Instant::now();
         for call in 0.. {

@@ -1,14 +1,14 @@
 //! Timing that a sceptic believes.
 //!
 //! 1. The [reference](super::reference) answers every query, once, unless its answers are kept with the data.
-//! 2. Every variant prepares the codes (timed apart) and answers every query; the first few give rough figures at once. A
-//!    wrong one is out.
-//! 3. Rounds: every variant, and the plain reading of the codes, has one turn in each (see `contest`). They go on until the
-//!    interval of every ratio is within ± [`Options::precision`], or the time is spent.
-//! 4. A ratio is formed within each round, where both sides had the same machine at nearly the same moment; the median over
-//!    the rounds is reported, with its bootstrap interval of 95 %. Nothing is dropped; outliers are counted.
-//! 5. Variants are ranked by their ratio to the baseline. One whose ratio to the one above it may be 1 shares its rank. A
-//!    difference is called only where the interval of 99 % leaves 1 out.
+//! 2. Every variant prepares the codes (timed apart) and answers every query; the first few give rough figures at once.
+//!    A wrong one is out.
+//! 3. Rounds: every variant, and the plain reading of the codes, has one turn in each (see `contest`). They go on until
+//!    the interval of every ratio is within ± [`Options::precision`], or the time is spent.
+//! 4. A ratio is formed within each round, where both sides had the same machine at nearly the same moment; the median
+//!    over the rounds is reported, with its bootstrap interval of 95 %. Nothing is dropped; outliers are counted.
+//! 5. Variants are ranked by their ratio to the baseline. One whose ratio to the one above it may be 1 shares its rank.
+//!    A difference is called only where the interval of 99 % leaves 1 out.
 //!
 //! [`selftest`] measures how far all this can be trusted.
 
@@ -50,8 +50,8 @@ pub struct Options {
     pub cold: bool,
     /// Seed of the rounds' order, the order of the queries and the bootstrap.
     pub seed: u64,
-    /// The smallest difference to tell: the rounds end when every ratio's interval (the one of 99 % that decides) is within
-    /// plus or minus this share of the ratio.
+    /// The smallest difference to tell: the rounds end when every ratio's interval (the one of 99 % that decides) is
+    /// within plus or minus this share of the ratio.
     pub precision: f64,
     /// Time for everything: preparation, checks, rounds. A few rounds are run even if there is not enough.
     pub max_seconds: f64,
@@ -134,7 +134,8 @@ fn interrupted(observer: &dyn Observer) -> Result<()> {
     Ok(())
 }
 
-/// Measures `variants` and the baseline on `fixture`. Those that can't run here, or not in its shape, are reported as skipped.
+/// Measures `variants` and the baseline on `fixture`. Those that can't run here, or not in its shape, are reported as
+/// skipped.
 ///
 /// # Errors
 /// The options make no sense for the data set, a search fails, or the observer interrupts before the first round.
@@ -190,7 +191,8 @@ fn measure_within(
     last.context("no list size to measure")
 }
 
-/// [`measure`]s on several data sets, one after the other. The run is that of the first, with the [others](Run::others) in it.
+/// [`measure`]s on several data sets, one after the other. The run is that of the first, with the [others](Run::others)
+/// in it.
 ///
 /// # Errors
 /// Those of [`measure`], or there is no data set.

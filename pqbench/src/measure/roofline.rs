@@ -1,8 +1,8 @@
 //! The roofline: the time only to read the codes, which no scan that looks at all of them can beat.
 //!
-//! It is only worth its name if nothing reads faster. So the codes lie on the same kind of pages as prepared ones, the loads
-//! are the widest that the CPU has (and that the mask leaves), and of a few ways to walk through the memory the one is
-//! taken that is the fastest here: how far the hardware prefetchers reach differs between CPUs and list sizes.
+//! It is only worth its name if nothing reads faster. So the codes lie on the same kind of pages as prepared ones, the
+//! loads are the widest that the CPU has (and that the mask leaves), and of a few ways to walk through the memory the
+//! one is taken that is the fastest here: how far the hardware prefetchers reach differs between CPUs and list sizes.
 
 use std::{hint::black_box, time::Instant};
 
@@ -85,8 +85,8 @@ impl Reader {
     }
 }
 
-/// Writes a function for each way: plainly; with prefetches of every line ahead; in four streams; both; with a prefetch of
-/// each page's first line.
+/// Writes a function for each way: plainly; with prefetches of every line ahead; in four streams; both; with a prefetch
+/// of each page's first line.
 macro_rules! ways {
     ($lanes:ty $(, $feature:literal)?) => {{
         $(#[target_feature(enable = $feature)])?
@@ -117,8 +117,8 @@ fn ways() -> Result<[Read; 5], pqscan::Error> {
     Ok(ways!(Plain))
 }
 
-/// Reads all `lines`, from `STREAMS` places at once, and asks for those `AHEAD` bytes on; if that is [`PAGES_AHEAD`], only for
-/// the first one of each page, from where the hardware goes on by itself.
+/// Reads all `lines`, from `STREAMS` places at once, and asks for those `AHEAD` bytes on; if that is [`PAGES_AHEAD`],
+/// only for the first one of each page, from where the hardware goes on by itself.
 ///
 /// # Safety
 /// The CPU has the features of `L`.

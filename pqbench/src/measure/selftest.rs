@@ -1,9 +1,9 @@
-//! How far the protocol can be trusted on this machine: does it call a difference where there is none, and does it find one
-//! that is known?
+//! How far the protocol can be trusted on this machine: does it call a difference where there is none, and does it find
+//! one that is known?
 //!
-//! A comparison is what a user would give to one pair: two copies of one variant, each with its own prepared codes, under
-//! two names, in rounds as in any measurement. In some the second copy is slowed down: each call spins for a given share of
-//! its own time, inside of the timed region.
+//! A comparison is what a user would give to one pair: two copies of one variant, each with its own prepared codes,
+//! under two names, in rounds as in any measurement. In some the second copy is slowed down: each call spins for a
+//! given share of its own time, inside of the timed region.
 
 use std::time::{Duration, Instant};
 
@@ -195,7 +195,8 @@ fn entered<'a>(workload: &'a Workload<'a>, variant: &'static Variant, rng: &mut 
     Ok(contest.contestants.remove(0))
 }
 
-/// One comparison of two copies of `original` within `seconds`. The ratio is the second copy's time over the first one's.
+/// One comparison of two copies of `original` within `seconds`. The ratio is the second copy's time over the first
+/// one's.
 fn compare(
     workload: &Workload<'_>,
     original: &Contestant,

@@ -37,8 +37,8 @@ const ROUGH: Duration = Duration::from_millis(30);
 /// Queries that the hardware counters watch.
 const COUNTED_QUERIES: usize = 20;
 
-/// Measures `variants`, the baseline first, on all of `fixture` within `seconds`, which is all the time or a list's share of
-/// it. `smaller` are the lists of a sweep that are done.
+/// Measures `variants`, the baseline first, on all of `fixture` within `seconds`, which is all the time or a list's
+/// share of it. `smaller` are the lists of a sweep that are done.
 pub fn run(
     fixture: &Fixture,
     variants: &[&'static Variant],

@@ -25,8 +25,8 @@ impl Estimate {
         (self.certain.1 - self.certain.0) / 2.0 / self.value
     }
 
-    /// Whether this ratio is of two different things. A table holds many ratios, and one in twenty would be called different
-    /// by its interval of 95 % where nothing differs; so 1 must lie outside of that of 99 %.
+    /// Whether this ratio is of two different things. A table holds many ratios, and one in twenty would be called
+    /// different by its interval of 95 % where nothing differs; so 1 must lie outside of that of 99 %.
     pub fn differs_from_one(&self) -> bool {
         self.certain.0 > 1.0 || self.certain.1 < 1.0
     }

@@ -191,7 +191,8 @@ fn add_ratio(result: &mut VariantResult, ratio: &Estimate) {
     result.ratio_high = Some(ratio.high);
 }
 
-/// Sorts the fastest first, the unmeasured ones last, and gives each its place. Those that can't be told apart share one.
+/// Sorts the fastest first, the unmeasured ones last, and gives each its place. Those that can't be told apart share
+/// one.
 fn rank(variants: &mut [VariantResult], rng: &mut ChaCha8Rng) {
     let speed = |variant: &VariantResult| variant.speedup.or(variant.ns_per_query.map(|ns| 1.0 / ns)).unwrap_or(0.0);
     variants.sort_by(|a, b| (a.status as u8).cmp(&(b.status as u8)).then(speed(b).total_cmp(&speed(a))));

@@ -79,7 +79,8 @@ impl<'a> Workload<'a> {
     }
 }
 
-/// The right answer to every query: the one that is kept with the data, or the reference's, which looks for it on all cores.
+/// The right answer to every query: the one that is kept with the data, or the reference's, which looks for it on all
+/// cores.
 ///
 /// # Errors
 /// The data set has no codes or no queries, `k` is 0, a kept answer is not the reference's, or the observer interrupts.

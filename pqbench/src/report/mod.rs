@@ -1,8 +1,8 @@
 //! What the commands print: one [`Document`], and a writer for each format.
 //!
-//! A document is a value with the names of the JSON, its rows, and how tables show them. All formats use the same names;
-//! only the terminal's table has headings of its own. A new format is one file with a `write` function and one line in
-//! [`FORMATS`].
+//! A document is a value with the names of the JSON, its rows, and how tables show them. All formats use the same
+//! names; only the terminal's table has headings of its own. A new format is one file with a `write` function and one
+//! line in [`FORMATS`].
 
 mod csv;
 mod html;

@@ -64,8 +64,8 @@ fn keys(table: &Table) -> Vec<Column> {
     if keys.is_empty() { table.columns[..1].to_vec() } else { keys }
 }
 
-/// The columns in as many tables as the width asks for, each with the `keys`, which are among the first ones. A table cut in
-/// pieces can still be read; one whose cells wrap can't.
+/// The columns in as many tables as the width asks for, each with the `keys`, which are among the first ones. A table
+/// cut in pieces can still be read; one whose cells wrap can't.
 fn parts(table: &Table, keys: &[Column], width: Option<usize>) -> Vec<Vec<Column>> {
     let Some(width) = width else { return vec![table.columns.clone()] };
     let mut parts: Vec<Vec<Column>> = vec![Vec::new()];

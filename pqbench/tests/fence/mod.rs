@@ -1,9 +1,9 @@
 //! An allocator that gives each buffer its own pages between two that nothing may touch, as Electric Fence does.
 //!
-//! A read or write beyond a buffer ends the test with SIGSEGV, whoever owns the buffer: the codes that a kernel is given,
-//! and the tables and blocks that it makes itself. A buffer lies flush with one end of its pages: with the upper one, or
-//! inside [`flush_with_the_start`] with the lower one. It begins full of 0xFF bytes, which are NaN as floats and the largest
-//! id.
+//! A read or write beyond a buffer ends the test with SIGSEGV, whoever owns the buffer: the codes that a kernel is
+//! given, and the tables and blocks that it makes itself. A buffer lies flush with one end of its pages: with the upper
+//! one, or inside [`flush_with_the_start`] with the lower one. It begins full of 0xFF bytes, which are NaN as floats
+//! and the largest id.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -19,7 +19,8 @@ const SMALLEST: usize = 16;
 
 thread_local! {
     static FLUSH_WITH_THE_START: Cell<bool> = const { Cell::new(false) };
-    /// Freed single pages between their guards, each holding the address of the next: mapping is slow, and most are small.
+    /// Freed single pages between their guards, each holding the address of the next: mapping is slow, and most are
+    /// small.
     static SPARE: Cell<*mut u8> = const { Cell::new(ptr::null_mut()) };
 }
 
@@ -68,8 +69,8 @@ fn pages(usable: usize) -> *mut u8 {
     }
 }
 
-// SAFETY: a fenced buffer has pages of its own until `dealloc`; whether it is fenced depends on the layout alone, so that
-// `dealloc` returns each buffer to where it came from.
+// SAFETY: a fenced buffer has pages of its own until `dealloc`; whether it is fenced depends on the layout alone, so
+// that `dealloc` returns each buffer to where it came from.
 unsafe impl GlobalAlloc for Fence {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !is_fenced(layout) {
@@ -96,7 +97,8 @@ unsafe impl GlobalAlloc for Fence {
             // SAFETY: `alloc` got it from `System` with this very layout.
             return unsafe { System.dealloc(buffer, layout) };
         }
-        // SAFETY: the buffer begins in the first of its pages, which nobody uses from here on; the guard page is before it.
+        // SAFETY: the buffer begins in the first of its pages, which nobody uses from here on; the guard page is before
+        // it.
         unsafe {
             let pages = buffer.sub(buffer.addr() % page());
             if usable(layout) == page() {

@@ -12,58 +12,61 @@
 //!     32 or more candidates are waiting: score them in f32
 //! ```
 //!
-//! **Order.** Preparation bisects the decoded vectors along their principal direction, again and again, so that blocks of
-//! 64 and super-blocks of 8,192 codes hold similar vectors.
+//! **Order.** Preparation bisects the decoded vectors along their principal direction, again and again, so that blocks
+//! of 64 and super-blocks of 8,192 codes hold similar vectors.
 //!
-//! **Layouts.** A super-block's codes lie sub-quantizer by sub-quantizer, two pages each, read as a stream. AVX-512 looks
-//! them up among all 256 centroids ([`Bytes`]): four times the work of look-ups in groups of four, hidden by reading, for a
-//! bound that is exact but for the rounding to a byte. For other instruction sets the 64 groups of centroids are merged
-//! into 16 that suit the super-block, and two codes are a byte ([`Nibbles`]).
+//! **Layouts.** A super-block's codes lie sub-quantizer by sub-quantizer, two pages each, read as a stream. AVX-512
+//! looks them up among all 256 centroids ([`Bytes`]): four times the work of look-ups in groups of four, hidden by
+//! reading, for a bound that is exact but for the rounding to a byte. For other instruction sets the 64 groups of
+//! centroids are merged into 16 that suit the super-block, and two codes are a byte ([`Nibbles`]).
 //!
-//! **Bounds.** Everything that is ruled out is ruled out by a lower bound ([`lut`](crate::bounds::lut)), so the answer is
-//! exact. What a sub-quantizer is expected to add comes from the super-block's mean and variance; it only decides the
-//! order.
+//! **Bounds.** Everything that is ruled out is ruled out by a lower bound ([`lut`](crate::bounds::lut)), so the answer
+//! is exact. What a sub-quantizer is expected to add comes from the super-block's mean and variance; it only decides
+//! the order.
 //!
-//! **Latency.** What is left to read after the first pairs is scattered, so it is prefetched: the codes of a step for all
-//! blocks before the step, the next super-block's first codes meanwhile, and a candidate's row as soon as it is one.
-//! Candidates wait, perhaps those of several super-blocks, so that the table is loaded into L1 less often and the ids of
-//! those that are near arrive together: each comes from memory, and a push waits for it.
+//! **Latency.** What is left to read after the first pairs is scattered, so it is prefetched: the codes of a step for
+//! all blocks before the step, the next super-block's first codes meanwhile, and a candidate's row as soon as it is
+//! one. Candidates wait, perhaps those of several super-blocks, so that the table is loaded into L1 less often and the
+//! ids of those that are near arrive together: each comes from memory, and a push waits for it.
 //!
 //! **What limits it.** Of the first step the look-ups take about as long as its prefetched lines. Later steps wait for
-//! scattered lines, and for branches that nothing predicts. In batches, whose queries share the lines, little is gained.
+//! scattered lines, and for branches that nothing predicts. In batches, whose queries share the lines, little is
+//! gained.
 //!
-//! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015), the
-//! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
+//! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015),
+//! the layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
 //!
-//! **Order.** Preparation bisects the decoded vectors along their principal direction, again and again, so that blocks of 64
-//! and super-blocks of 8,192 codes hold similar vectors.
+//! **Order.** Preparation bisects the decoded vectors along their principal direction, again and again, so that blocks
+//! of 64 and super-blocks of 8,192 codes hold similar vectors.
 //!
-//! **Layouts.** A super-block's codes lie sub-quantizer by sub-quantizer, two pages each, read as a stream. AVX-512 looks
-//! them up among all 256 centroids ([`Bytes`]): four times the work that groups of similar ones would be, hidden by reading,
-//! for a bound that is exact but for the rounding to a byte. For other instruction sets 64 groups of centroids are merged
-//! into 16 that suit the super-block, and two codes are a byte ([`Nibbles`]).
+//! **Layouts.** A super-block's codes lie sub-quantizer by sub-quantizer, two pages each, read as a stream. AVX-512
+//! looks them up among all 256 centroids ([`Bytes`]): four times the work that groups of similar ones would be, hidden
+//! by reading, for a bound that is exact but for the rounding to a byte. For other instruction sets 64 groups of
+//! centroids are merged into 16 that suit the super-block, and two codes are a byte ([`Nibbles`]).
 //!
 //! **Query.** The super-blocks with the nearest means come first, and the first threshold is found there. Once for each
-//! super-block, the least entries of what occurs there are taken off the LUT: their sum is a bound of all the codes, which
-//! alone rules a fifth of the super-blocks out (of groups a seventh). The pairs of sub-quantizers come in the order of what
-//! they are expected to add, from the super-block's mean and variance. Two pairs are summed for all blocks, then two more,
-//! again and again, for the blocks that still have a lane below 255. The lanes that are left at the end are scored in f32;
-//! of nibbles there are two hundred times as many, which are looked up once more before, in the LUT of the 64 groups.
-//! Everything that is ruled out is ruled out by a lower bound ([`lut`](crate::bounds::lut)), so the answer is exact.
+//! super-block, the least entries of what occurs there are taken off the LUT: their sum is a bound of all the codes,
+//! which alone rules a fifth of the super-blocks out (of groups a seventh). The pairs of sub-quantizers come in the
+//! order of what they are expected to add, from the super-block's mean and variance. Two pairs are summed for all
+//! blocks, then two more, again and again, for the blocks that still have a lane below 255. The lanes that are left at
+//! the end are scored in f32; of nibbles there are two hundred times as many, which are looked up once more before, in
+//! the LUT of the 64 groups. Everything that is ruled out is ruled out by a lower bound ([`lut`](crate::bounds::lut)),
+//! so the answer is exact.
 //!
-//! **Latency.** What is left to read after the first pairs is scattered, so it is prefetched: the codes of a step for all
-//! blocks before the step, the next super-block's first codes meanwhile, and a candidate's row as soon as it is one. What is
-//! to be scored waits until there are 32, perhaps of several super-blocks, so that the table comes to the first cache less
-//! often and the ids of those that are near arrive together: each comes from memory, and a push waits for it.
+//! **Latency.** What is left to read after the first pairs is scattered, so it is prefetched: the codes of a step for
+//! all blocks before the step, the next super-block's first codes meanwhile, and a candidate's row as soon as it is
+//! one. What is to be scored waits until there are 32, perhaps of several super-blocks, so that the table comes to the
+//! first cache less often and the ids of those that are near arrive together: each comes from memory, and a push waits
+//! for it.
 //!
-//! **What limits it** (counted and timed on 1M real codes with AVX-512, AMD Zen 4, where one stream reads a line in 0.75
-//! ns): 66,000 cache lines of 250,000 are read. The first step takes 4.9 ns for the four lines of a block, prefetched, and
-//! as much is what its look-ups take (18 cycles); with half of those it takes 4.75. Later steps take 8 to 9 ns a block, for
-//! scattered lines and branches that nothing predicts. In batches of 16, whose queries share the lines, each takes nine
-//! tenths of its time alone.
+//! **What limits it** (counted and timed on 1M real codes with AVX-512, AMD Zen 4, where one stream reads a line in
+//! 0.75 ns): 66,000 cache lines of 250,000 are read. The first step takes 4.9 ns for the four lines of a block,
+//! prefetched, and as much is what its look-ups take (18 cycles); with half of those it takes 4.75. Later steps take 8
+//! to 9 ns a block, for scattered lines and branches that nothing predicts. In batches of 16, whose queries share the
+//! lines, each takes nine tenths of its time alone.
 //!
-//! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015), the
-//! layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
+//! Sources: the lossless byte bound and the grouping are PQ Fast Scan's (André, Kermarrec, Le Scouarnec, VLDB 2015),
+//! the layout is Faiss's and ScaNN's 4-bit fast scan; groups fitted to a neighbourhood of codes are this project's.
 
 mod bytes;
 mod expectation;
@@ -100,8 +103,8 @@ pub type ByteCodes<L> = OrderedCodes<L, Bytes, 256>;
 /// In nibbles that name groups of [groups](crate::groups).
 pub type NibbleCodes<L> = OrderedCodes<L, Nibbles, FINE>;
 
-/// A list of codes, similar ones together, in super-blocks of a [`Layout`]. `G` is the number of groups of centroids that the
-/// LUT of a query tells apart.
+/// A list of codes, similar ones together, in super-blocks of a [`Layout`]. `G` is the number of groups of centroids
+/// that the LUT of a query tells apart.
 #[derive(Clone)]
 pub struct OrderedCodes<L, K, const G: usize> {
     level: L,
@@ -119,14 +122,15 @@ pub struct OrderedCodes<L, K, const G: usize> {
 struct Moments {
     m: usize,
     sub_dim: usize,
-    /// `[super-block][d][m]`: the means of the decoded vectors, so that the distances of a query's parts are vectors of sums.
+    /// `[super-block][d][m]`: the means of the decoded vectors, so that the distances of a query's parts are vectors of
+    /// sums.
     means: HugeVec<f32>,
     /// `[super-block][m]`: their mean squared distance from that.
     variances: HugeVec<f32>,
 }
 
-/// How super-blocks store their codes, and what a query looks up in them. There are rows for a multiple of four sub-quantizers,
-/// of which pairs are looked up together; what is beyond the last one adds nothing.
+/// How super-blocks store their codes, and what a query looks up in them. There are rows for a multiple of four
+/// sub-quantizers, of which pairs are looked up together; what is beyond the last one adds nothing.
 pub trait Layout<const G: usize>: Clone + Send + Sync + 'static {
     /// Whether [`look_again`](Layout::look_again) does anything.
     const LOOKS_AGAIN: bool;
@@ -140,15 +144,15 @@ pub trait Layout<const G: usize>: Clone + Send + Sync + 'static {
     /// Takes row-major codes in their order, on as many threads.
     fn new(codebook: &Codebook, rows: &[u8], threads: usize) -> Self;
 
-    /// Makes the plan of a super-block for the LUT of a query, and finds the least entry of each sub-quantizer among the
-    /// codes of the super-block.
+    /// Makes the plan of a super-block for the LUT of a query, and finds the least entry of each sub-quantizer among
+    /// the codes of the super-block.
     fn plan<L: Level>(&self, level: L, at: usize, lut: &[[u8; G]], plan: &mut Self::Plan, least: &mut Vec<u8>);
 
     /// Orders the pairs by what each sub-quantizer is expected to add, the largest sum first.
     fn order(plan: &mut Self::Plan, expected: &[i32]);
 
-    /// The pair at a place of the order. Its entries are the LUT's, less the least ones. The LUT may have become tighter
-    /// since the plan was made.
+    /// The pair at a place of the order. Its entries are the LUT's, less the least ones. The LUT may have become
+    /// tighter since the plan was made.
     fn pair<L: Level>(
         &self,
         level: L,

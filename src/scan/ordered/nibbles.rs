@@ -1,8 +1,9 @@
 //! Half a byte a code: one of 16 groups that suit the super-block, which any byte shuffle looks up.
 //!
-//! For each super-block and sub-quantizer the 64 groups of four similar centroids are merged into at most 16 that suit the
-//! codes that occur there: what is frequent gets groups of its own, what is rare is lumped together. A query makes its LUT of
-//! 64 entries into one of 16 for each super-block and sub-quantizer. A short list has the groups of its codebook.
+//! For each super-block and sub-quantizer the 64 groups of four similar centroids are merged into at most 16 that suit
+//! the codes that occur there: what is frequent gets groups of its own, what is rare is lumped together. A query makes
+//! its LUT of 64 entries into one of 16 for each super-block and sub-quantizer. A short list has the groups of its
+//! codebook.
 //!
 //! ```text
 //! super-block:  pair 0  [m 1 | m 0] of code 0, [m 1 | m 0] of code 1, ... and a line of padding

@@ -23,13 +23,13 @@ use crate::{
     table::Table,
 };
 
-/// Queries of a batch that go through the list together. More share more reading, but their tables and LUTs must stay in
-/// L2, and where L3 is fast (Zen 4) sixteen take longer than one after the other.
+/// Queries of a batch that go through the list together. More share more reading, but their tables and LUTs must stay
+/// in L2, and where L3 is fast (Zen 4) sixteen take longer than one after the other.
 const SIDE_BY_SIDE: usize = 4;
 /// Super-blocks that each of those scans in its turn.
 const TURN: usize = 8;
-/// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to nothing on
-/// data that defeats it.
+/// Super-blocks that are scored without a filter once one has let nearly all codes pass, so that it costs next to
+/// nothing on data that defeats it.
 const UNFILTERED: usize = 4;
 /// Times k codes are scored for the first threshold: more than k, for their sums only estimate their distances.
 const SEVERAL: usize = 3;
@@ -49,8 +49,8 @@ where
         query.leave_workspace(workspace);
     }
 
-    /// [`scan_one`](OrderedCodes::scan_one) for several queries, which go through the list side by side: each super-block comes
-    /// from memory once for all of them.
+    /// [`scan_one`](OrderedCodes::scan_one) for several queries, which go through the list side by side: each
+    /// super-block comes from memory once for all of them.
     pub fn scan_several(&self, queries: &mut [Query], outs: &mut [Collector<'_>]) {
         for (queries, outs) in queries.chunks_mut(SIDE_BY_SIDE).zip(outs.chunks_mut(SIDE_BY_SIDE)) {
             let mut workspaces: Vec<_> = queries.iter_mut().map(|query| self.workspace(query)).collect();
@@ -151,8 +151,8 @@ impl<K: Layout<G>, const G: usize> Default for Workspace<K, G> {
     }
 }
 
-/// One query on its way through the list. While a super-block is worked on, the next one is planned and its first codes are
-/// on the way.
+/// One query on its way through the list. While a super-block is worked on, the next one is planned and its first codes
+/// are on the way.
 struct Scan<'a, 'o, L, K: Layout<G>, const G: usize> {
     level: L,
     codes: &'a OrderedCodes<L, K, G>,
@@ -165,7 +165,8 @@ struct Scan<'a, 'o, L, K: Layout<G>, const G: usize> {
     workspace: &'a mut Workspace<K, G>,
     /// The super-block that the candidates are of.
     candidates_at: usize,
-    /// Whether the second look lets most candidates pass. Blocks of which most are candidates are scored without it then.
+    /// Whether the second look lets most candidates pass. Blocks of which most are candidates are scored without it
+    /// then.
     most_pass: bool,
     /// Super-blocks that are still to be scored without the filter.
     unfiltered: usize,
@@ -202,14 +203,12 @@ impl<'a, 'o, L: Level, K: Layout<G>, const G: usize> Scan<'a, 'o, L, K, G> {
         };
         if this.bound == f32::INFINITY {
             this.bootstrap();
-        } else if this.bound.is_nan() {
-            this.lut.follow(f32::INFINITY);
         }
         this
     }
 
-    /// Finds a threshold that is near the last: the codes with the smallest sums in the nearest super-block, in a LUT that is
-    /// made for the average distance there.
+    /// Finds a threshold that is near the last: the codes with the smallest sums in the nearest super-block, in a LUT
+    /// that is made for the average distance there.
     #[inline(always)]
     fn bootstrap(&mut self) {
         let (level, k) = (self.level, self.out.k());

@@ -24,7 +24,8 @@ use crate::{output::OutputArgs, shape::bits_parser};
   pqbench list --dim 768 --sub-vectors 96 --bits 4
   PQBENCH_CPU=avx2 pqbench list      # as a CPU without AVX-512 would see it")]
 pub struct Args {
-    /// For the shape of this data set: embedded, embedded-text, sift1m, synthetic, worst-case, or a folder with a manifest.json
+    /// For the shape of this data set: embedded, embedded-text, sift1m, synthetic, worst-case, or a folder with a
+    /// manifest.json
     #[arg(long, value_name = "NAME|DIR", default_value = "embedded", conflicts_with_all = ["dim", "sub_vectors", "bits"], help_heading = "Shape")]
     fixture: String,
     /// For vectors of so many dimensions [default: 8 for each part, or 128]

@@ -95,8 +95,8 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|error| failed(&error))
 }
 
-/// An option may stand before the command as well as after it: `pqbench --color never list`. One that the command does not
-/// know is an error in both places.
+/// An option may stand before the command as well as after it: `pqbench --color never list`. One that the command does
+/// not know is an error in both places.
 fn parse(mut args: Vec<OsString>) -> Cli {
     let matches = Cli::command().get_matches_from(&args);
     if let Some(place) = matches.subcommand_name().and_then(|name| args.iter().position(|arg| arg == name)) {
