@@ -92,7 +92,8 @@ fn cargo(copy: &Path, arguments: &[&str]) -> Output {
     Command::new(env::var_os("CARGO").expect("cargo sets CARGO for tests"))
         .args(arguments)
         .current_dir(copy)
-        .env("CARGO_TARGET_DIR", workshop().join("target"))
+        // One each: to cargo the copies are the same package, of which the newer build is everybody's.
+        .env("CARGO_TARGET_DIR", copy.with_extension("target"))
         .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .output()
         .expect("cargo starts")
