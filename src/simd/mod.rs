@@ -17,7 +17,7 @@ mod never;
 mod x86_64;
 
 use crate::{
-    cpu::{self, Feature},
+    cpu::Feature,
     layout::LINE,
 };
 
@@ -98,7 +98,7 @@ macro_rules! level {
             type Bytes = $module::$vector;
 
             fn get() -> Option<Self> {
-                cpu::features().is_ok_and(|features| features.has_all(Self::INFO.requires)).then_some($level(()))
+                crate::cpu::features().is_ok_and(|features| features.has_all(Self::INFO.requires)).then_some($level(()))
             }
 
             #[inline(always)]
