@@ -16,10 +16,7 @@ mod never;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use crate::{
-    cpu::Feature,
-    layout::LINE,
-};
+use crate::{cpu::Feature, layout::LINE};
 
 #[cfg(feature = "unstable-kernels")]
 pub use emulated::{Array, Emulated};
