@@ -22,4 +22,5 @@ run() {
 }
 run -p pqscan --lib --test kernels
 # The kernels for NEON on short lists.
-run -p pqbench --test variants -- neon fuzzed::seed_1 --skip cases_before_a_guard_page
+run -p pqbench --test variants -- neon --skip cases_before_a_guard_page
+run -p pqbench --test variants -- fuzzed::seed_1
