@@ -22,10 +22,10 @@ pub struct Query {
     codebook: Option<Codebook>,
     /// As they are compared; none where the table is the caller's.
     values: Vec<f32>,
-    /// By the codebook's own numbers.
-    original: Option<Side>,
+    /// By the codebook's own numbers. In a box, since a query is moved to where it is kept and back, for each search.
+    original: Option<Box<Side>>,
     /// By its [grouped](Codebook::grouped) numbers.
-    grouped: Option<Side>,
+    grouped: Option<Box<Side>>,
     workspace: Workspace,
 }
 
@@ -249,7 +249,7 @@ impl Query {
         check_table("the distance table", table)?;
         self.values.clear();
         self.forget();
-        let side = self.original.get_or_insert_with(|| Side::new(self.geometry));
+        let side = self.original.get_or_insert_with(|| Box::new(Side::new(self.geometry)));
         side.table.entries_mut().copy_from_slice(table);
         side.filled = true;
         Ok(())
@@ -277,7 +277,7 @@ impl Query {
     }
 
     fn forget(&mut self) {
-        self.original.iter_mut().chain(&mut self.grouped).for_each(Side::forget);
+        self.original.iter_mut().chain(&mut self.grouped).for_each(|side| side.forget());
     }
 
     /// Its shape.
@@ -306,7 +306,7 @@ impl Query {
             Some(_) if !self.values.is_empty() => false,
             _ => {
                 self.codebook = Some(codebook.clone());
-                self.grouped.iter_mut().for_each(Side::forget);
+                self.grouped.iter_mut().for_each(|side| side.forget());
                 true
             }
         }
@@ -316,7 +316,7 @@ impl Query {
     #[inline(always)]
     pub(crate) fn original(&mut self) -> &mut Side {
         let Query { geometry, codebook, values, original, .. } = self;
-        let side = original.get_or_insert_with(|| Side::new(*geometry));
+        let side = original.get_or_insert_with(|| Box::new(Side::new(*geometry)));
         if let (false, Some(codebook)) = (side.filled, codebook) {
             codebook.by_dimension().fill(values, codebook.metric() == Metric::InnerProduct, &mut side.table);
             side.filled = true;
@@ -328,7 +328,7 @@ impl Query {
     #[inline(always)]
     pub(crate) fn grouped(&mut self) -> &mut Side {
         let Query { geometry, codebook, values, original, grouped, .. } = self;
-        let side = grouped.get_or_insert_with(|| Side::new(*geometry));
+        let side = grouped.get_or_insert_with(|| Box::new(Side::new(*geometry)));
         if let (false, Some(codebook)) = (side.filled, codebook) {
             let numbers = codebook.grouped();
             match original {

@@ -13,7 +13,7 @@ use crate::{
     Codebook, Error, Query,
     bounds::early_exit::Informative,
     collector::Collector,
-    geometry::{Bits, MAX_SUB_QUANTIZERS, with_m},
+    geometry::Bits,
     layout::{LINE, blocks::BlockedCodes},
     memory::prefetch,
     register,
@@ -91,9 +91,13 @@ fn scan(table: &Table, codes: &BlockedCodes, out: &mut Collector<'_>) {
 #[inline(always)]
 fn scan_in<const K: usize>(table: &Table, codes: &BlockedCodes, out: &mut Collector<'_>) {
     let informative = Informative::<FIRST>::new(table);
-    let (m, rows) = (codes.m(), table.rows::<K>());
+    let rows = &table.rows::<K>()[..codes.m()];
     // Of so few sub-quantizers all are summed, which is scoring.
-    let mut unfiltered = if codes.m() > FIRST { 0 } else { usize::MAX };
+    let (mut unfiltered, first) = match informative.sub_quantizers().first_chunk::<FIRST>() {
+        Some(&first) if codes.m() > FIRST => (0, first),
+        _ => (usize::MAX, [0; FIRST]),
+    };
+    let entries = first.map(|m| &rows[m]);
     for at in 0..codes.num_blocks() {
         let lines = codes.block(at);
         let lanes = codes.lanes(at) & out.allowed(at);
@@ -102,14 +106,14 @@ fn scan_in<const K: usize>(table: &Table, codes: &BlockedCodes, out: &mut Collec
         }
         if unfiltered > 0 {
             unfiltered -= 1;
-            with_m!(m, score_all(m, rows, lines, at, lanes, out));
+            score_all(rows, lines, at, lanes, out);
             continue;
         }
         let ahead = codes.lines().as_ptr().wrapping_add((at + AHEAD) * codes.height());
-        informative.sub_quantizers().iter().for_each(|&m| prefetch(ahead.wrapping_add(m)));
+        first.iter().for_each(|&m| prefetch(ahead.wrapping_add(m)));
         let limit = informative.limit(out.threshold());
-        let first: &[usize; FIRST] = informative.sub_quantizers().first_chunk().expect("more than six");
-        let sums = sums(rows, lines, first);
+        let codes_first = first.map(|m| &lines[m]);
+        let sums = sums(entries.into_iter().zip(codes_first));
         let near = sums.iter().fold(0, |near, &sum| near + u32::from(!is_far(sum, limit)));
         if near == 0 {
             continue;
@@ -117,7 +121,7 @@ fn scan_in<const K: usize>(table: &Table, codes: &BlockedCodes, out: &mut Collec
         let near_lanes =
             sums.iter().enumerate().fold(0, |near, (lane, &sum)| near | u64::from(!is_far(sum, limit)) << lane);
         if near as usize > LINE / 4 {
-            with_m!(m, score_all(m, rows, lines, at, lanes & near_lanes, out));
+            score_all(rows, lines, at, lanes & near_lanes, out);
             unfiltered = UNFILTERED;
         } else {
             score::offer_lanes(table, codes.m(), lines, lanes & near_lanes, (at * LINE) as u32, out);
@@ -134,14 +138,13 @@ fn is_far(sum: f32, limit: f32) -> bool {
 /// Scores all lanes of a block and offers some of them.
 #[inline(always)]
 fn score_all<const K: usize>(
-    m: usize,
     rows: &[[f32; K]],
     lines: &[[u8; LINE]],
     at: usize,
     mut lanes: u64,
     out: &mut Collector<'_>,
 ) {
-    let distances = sums(rows, lines, &IN_ORDER[..m]);
+    let distances = sums(rows.iter().zip(lines));
     while lanes != 0 {
         let lane = lanes.trailing_zeros() as usize;
         lanes &= lanes - 1;
@@ -149,27 +152,18 @@ fn score_all<const K: usize>(
     }
 }
 
-/// All sub-quantizers that there can be.
-const IN_ORDER: [usize; MAX_SUB_QUANTIZERS] = {
-    let mut order = [0; MAX_SUB_QUANTIZERS];
-    let mut m = 0;
-    while m < order.len() {
-        order[m] = m;
-        m += 1;
-    }
-    order
-};
-
-/// Each lane's sum over some sub-quantizers, in their order; of a few lanes at a time, whose sums stay in registers.
+/// Each lane's sum over the entries and codes of some sub-quantizers, in their order; of a few lanes at a time, whose
+/// sums stay in registers.
 #[inline(always)]
-fn sums<const K: usize>(rows: &[[f32; K]], lines: &[[u8; LINE]], sub_quantizers: &[usize]) -> [f32; LINE] {
+fn sums<'a, const K: usize>(
+    sub_quantizers: impl Iterator<Item = (&'a [f32; K], &'a [u8; LINE])> + Clone,
+) -> [f32; LINE] {
     const TOGETHER: usize = 8;
     let mut sums = [0.0; LINE];
     for (at, sums) in sums.as_chunks_mut::<TOGETHER>().0.iter_mut().enumerate() {
         let mut few = [0.0; TOGETHER];
-        for &m in sub_quantizers {
-            let (codes, entries) = (&lines[m].as_chunks::<TOGETHER>().0[at], &rows[m]);
-            for (sum, &code) in few.iter_mut().zip(codes) {
+        for (entries, codes) in sub_quantizers.clone() {
+            for (sum, &code) in few.iter_mut().zip(&codes.as_chunks::<TOGETHER>().0[at]) {
                 *sum += entries[usize::from(code) % K];
             }
         }

@@ -9,7 +9,7 @@
 use crate::{
     Codebook, Error, Geometry, Query,
     collector::Collector,
-    geometry::with_m,
+    geometry::{Bits, with_m},
     register,
     registry::Fidelity,
     scan::{row_major::RowMajorCodes, score},
@@ -39,28 +39,30 @@ fn prepare(codebook: &Codebook, rows: &[u8], _: usize) -> Result<Box<dyn Scan>, 
 }
 
 fn probe(query: &mut Query, rows: &[u8], out: &mut Collector<'_>) {
-    let (m, k) = (query.geometry().m(), query.geometry().num_centroids());
-    let table = &query.original().table;
+    let (m, table) = (query.geometry().m(), &query.original().table);
+    match table.bits() {
+        Bits::Eight => with_m!(m, scan::<256>(m, table, rows, out)),
+        Bits::Four => scan::<16>(m, table, rows, out),
+    }
+}
+
+/// Offers row-major `rows` of `m` bytes: some by their distance, the others by the steps that they are worth.
+#[inline(always)]
+fn scan<const K: usize>(m: usize, table: &Table, rows: &[u8], out: &mut Collector<'_>) {
     let (sample, rest) = rows.split_at(rows.len().min(SAMPLE.max(out.k()).saturating_mul(m)));
-    let first = (sample.len() / m) as u32;
     score::offer_rows(table, m, sample, 0, out);
-    let lut = Lut::new(table, k, out.threshold());
+    if rest.is_empty() {
+        return;
+    }
+    let first = (sample.len() / m) as u32;
+    let lut = Lut::<K>::new(&table.rows()[..m], out.threshold());
     if !lut.base.is_finite() || !out.threshold().is_finite() {
         // There are no steps above an infinite minimum, or up to an infinite threshold.
         return score::offer_rows(table, m, rest, first, out);
     }
-    match k {
-        256 => with_m!(m, scan::<256>(m, &lut, rest, first, out)),
-        _ => scan::<16>(m, &lut, rest, first, out),
-    }
-}
-
-/// Offers the steps' worth of row-major `rows` of `m` bytes.
-#[inline(always)]
-fn scan<const K: usize>(m: usize, lut: &Lut, rows: &[u8], first: u32, out: &mut Collector<'_>) {
     let mut limit = lut.steps(out.threshold());
-    let entries = &lut.entries.as_chunks::<K>().0[..m];
-    for (row, place) in rows.chunks_exact(m).zip(first..) {
+    let entries = &lut.entries[..m];
+    for (row, place) in rest.chunks_exact(m).zip(first..) {
         let sum =
             row.iter().zip(entries).fold(0, |sum, (&code, entries)| sum + u32::from(entries[usize::from(code) % K]));
         if sum <= limit {
@@ -71,21 +73,21 @@ fn scan<const K: usize>(m: usize, lut: &Lut, rows: &[u8], first: u32, out: &mut 
 }
 
 /// `[m][k]` in steps above the row's minimum, and what a step is worth.
-struct Lut {
-    entries: Vec<u8>,
+struct Lut<const K: usize> {
+    entries: Vec<[u8; K]>,
     base: f32,
     step: f32,
 }
 
-impl Lut {
-    fn new(table: &Table, k: usize, threshold: f32) -> Lut {
-        let minimum = |row: &[f32]| row.iter().copied().fold(f32::INFINITY, f32::min);
-        let base = table.entries().chunks_exact(k).map(minimum).sum::<f32>();
+impl<const K: usize> Lut<K> {
+    fn new(table: &[[f32; K]], threshold: f32) -> Self {
+        let minimum = |row: &[f32; K]| row.iter().copied().fold(f32::INFINITY, f32::min);
+        let minima: Vec<f32> = table.iter().map(minimum).collect();
+        let base = minima.iter().sum::<f32>();
         let step = ((threshold - base) / (2.0 * f32::from(u8::MAX))).clamp(f32::MIN_POSITIVE, f32::MAX);
-        let mut entries = vec![0; table.entries().len()];
-        for (row, entries) in table.entries().chunks_exact(k).zip(entries.chunks_exact_mut(k)) {
-            let least = minimum(row);
-            for (entry, steps) in row.iter().zip(entries) {
+        let mut entries = vec![[0; K]; table.len()];
+        for ((row, steps), least) in table.iter().zip(&mut entries).zip(minima) {
+            for (entry, steps) in row.iter().zip(steps) {
                 // A float-to-int cast saturates.
                 *steps = ((entry - least) / step + 0.5) as u8;
             }
