@@ -19,6 +19,7 @@ pub mod saved;
 pub mod splice;
 mod threads;
 pub mod train;
+pub mod trial;
 pub mod truth;
 mod vectors;
 pub mod verify;

@@ -1,0 +1,1 @@
+//! Worktrees of two commits, and the workers that are built from them.

@@ -1,0 +1,1 @@
+//! One decision: keep, discard or inconclusive.

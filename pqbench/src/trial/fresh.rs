@@ -1,0 +1,1 @@
+//! Queries that nobody has asked before.

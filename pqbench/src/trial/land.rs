@@ -1,0 +1,1 @@
+//! A trial's end: record, row and code in one commit.

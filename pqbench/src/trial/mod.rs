@@ -1,0 +1,10 @@
+//! The research loop: from an edit to a verdict that can't be talked into anything.
+
+pub mod builds;
+pub mod decide;
+pub mod fresh;
+pub mod holdout;
+pub mod land;
+pub mod lint;
+pub mod record;
+pub mod scope;

@@ -1,0 +1,1 @@
+//! What an edit changed, and what a trial may change.
