@@ -23,3 +23,4 @@ pub mod trial;
 pub mod truth;
 mod vectors;
 pub mod verify;
+pub mod worker;
