@@ -1,0 +1,1 @@
+//! Whether a kernel keeps to the CPU level that it declares.
