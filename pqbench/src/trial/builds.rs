@@ -87,6 +87,8 @@ impl fmt::Display for BuildFailed {
 
 impl std::error::Error for BuildFailed {}
 
+/// The compiler's flag by which a generic function is named after its types too.
+pub(super) const NAMES_IN_FULL: &str = "-Csymbol-mangling-version=v0";
 /// Lines of a compiler's errors that are kept.
 const ERROR_LINES: usize = 30;
 
@@ -191,7 +193,8 @@ impl Workshop {
         }
         // These come before the flags of any configuration file, and the folder's name is in no program.
         let folder_name = folder.to_str().context("the path of the repository is not UTF-8")?;
-        command.env("CARGO_ENCODED_RUSTFLAGS", format!("--remap-path-prefix={folder_name}=/build"));
+        let flags = [format!("--remap-path-prefix={folder_name}=/build"), NAMES_IN_FULL.to_owned()];
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
         command.env("PQSCAN_VARIANTS", recipe.variants.join(",")).env("CARGO_TERM_COLOR", "never");
         command.current_dir(self.sources(side)).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
