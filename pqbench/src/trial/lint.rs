@@ -19,6 +19,9 @@ use super::{
 /// The rank that a new variant registers: below all that were measured.
 pub const NEW_RANK: u32 = 1;
 
+/// What stands in a new variant where its idea and its summary are to be written.
+pub const TO_WRITE: &str = "TO WRITE";
+
 /// Something that a kernel may not contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -424,6 +427,10 @@ impl File<'_> {
     fn look_at_registration(&mut self, tokens: &[Token], before: Option<&[Token]>) {
         let mut registrations = 0;
         for (at, token) in tokens.iter().enumerate() {
+            // Documentation is a literal too.
+            if token.sort == Sort::Literal && token.text.contains(TO_WRITE) {
+                self.find(token.line, TO_WRITE, "say what the idea is: whoever reads the log has nothing else");
+            }
             if token.is_name("mod") && is_mark(tokens, at + 2, ";") {
                 self.find(token.line, "mod", "a variant is one file");
             }
