@@ -320,12 +320,15 @@ mod tests {
         let edit = crate::trial::scope::Edit::of(&git).unwrap();
         let commit = git.dangling_commit(&edit.tree, &edit.base).unwrap();
         assert_eq!(commit, git.dangling_commit(&edit.tree, &edit.base).unwrap());
-        lines.clear();
         let names = ["a".to_owned(), "b-c".to_owned()];
-        let other = [Recipe { variants: &names, ..recipe(Side::Incumbent, &head) }, recipe(Side::Candidate, &commit)];
-        let other = workshop.build("tiny", &other, &mut |_| {}).unwrap();
+        let recipes = [Recipe { variants: &names, ..recipe(Side::Incumbent, &head) }, recipe(Side::Candidate, &commit)];
+        let other = workshop.build("tiny", &recipes, &mut |_| {}).unwrap();
         assert_eq!(printed(&other[0]), "src/main.rs Some(\"a,b-c\")\n");
         assert_eq!(printed(&other[1]), "other\n");
+        lines.clear();
+        let again = workshop.build("tiny", &recipes, &mut |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!(again[1].sha256, other[1].sha256);
+        assert!(lines.iter().all(|line| !line.contains("Compiling")), "{lines:?}");
         // Neither branch nor index nor working tree of the user has moved.
         assert_eq!(git.id("HEAD").unwrap(), head);
         assert_eq!(crate::trial::scope::Edit::of(&git).unwrap().tree, edit.tree);

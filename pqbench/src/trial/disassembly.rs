@@ -45,7 +45,11 @@ pub fn beyond_level(program: &Path, variant: &str, requires: &[Feature]) -> Resu
     let bytes = std::fs::read(program)?;
     let code = x86_64::Code::new(&bytes)?;
     let module = format!("variants::{}::", variant.replace('-', "_"));
-    let is_level = |name: &str| requires.is_empty() && name.contains("simd::") && name.contains("Level>::run");
+    // Of the engine's own levels: a module of the variant may not call itself so.
+    let is_level = |name: &str| {
+        let level = name.split_once(" as ").map_or("", |(level, _)| level);
+        requires.is_empty() && level.contains("::simd::") && !level.contains(&module) && name.contains("Level>::run")
+    };
     let is_excused = |name: &str| is_level(name) || ASKED_BEFORE.iter().any(|asked| name.contains(asked));
     let own: Vec<_> = code.functions().filter(|function| function.name.contains(&module)).collect();
     ensure!(!own.is_empty(), "{} has no code of the variant '{variant}'", program.display());

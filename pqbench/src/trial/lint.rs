@@ -245,34 +245,44 @@ impl Token {
 
 /// The tokens of a file one after the other, without comments; `::` is two. None if it is not Rust.
 fn tokens(source: &str) -> Option<Vec<Token>> {
-    fn flatten(stream: TokenStream, into: &mut Vec<Token>) {
-        for tree in stream {
-            let line = tree.span().start().line;
-            let is_lifetime = into.last().is_some_and(|last| last.is_mark("'"));
-            let mut push = |sort, text: String, line| into.push(Token { sort, text, line });
-            match tree {
-                TokenTree::Ident(_) if is_lifetime => {}
+    let mut tokens: Vec<Token> = Vec::new();
+    // No recursion, since nothing limits how deep somebody nests.
+    let mut open = vec![(source.parse::<TokenStream>().ok()?.into_iter(), None)];
+    while let Some((stream, end)) = open.last_mut() {
+        let Some(tree) = stream.next() else {
+            tokens.extend(end.take());
+            open.pop();
+            continue;
+        };
+        let line = tree.span().start().line;
+        let mark = |text: &str, line| Token { sort: Sort::Mark, text: text.to_owned(), line };
+        match tree {
+            TokenTree::Ident(name) => match tokens.last_mut() {
+                // A lifetime, not a name.
+                Some(last) if last.is_mark("'") => last.text = format!("'{name}"),
                 // A raw name is the same name.
-                TokenTree::Ident(name) => push(Sort::Name, name.to_string().trim_start_matches("r#").to_owned(), line),
-                TokenTree::Punct(mark) => push(Sort::Mark, mark.as_char().to_string(), line),
-                TokenTree::Literal(literal) => push(Sort::Literal, literal.to_string(), line),
-                TokenTree::Group(group) => {
-                    let (open, close) = match group.delimiter() {
-                        Delimiter::Parenthesis => ("(", ")"),
-                        Delimiter::Brace => ("{", "}"),
-                        Delimiter::Bracket => ("[", "]"),
-                        Delimiter::None => ("", ""),
-                    };
-                    push(Sort::Mark, open.to_owned(), line);
-                    flatten(group.stream(), into);
-                    let end = group.span_close().end().line;
-                    into.push(Token { sort: Sort::Mark, text: close.to_owned(), line: end });
+                _ => {
+                    let text = name.to_string().trim_start_matches("r#").to_owned();
+                    tokens.push(Token { sort: Sort::Name, text, line });
                 }
+            },
+            TokenTree::Punct(punct) => tokens.push(mark(&punct.as_char().to_string(), line)),
+            TokenTree::Literal(literal) => {
+                tokens.push(Token { sort: Sort::Literal, text: literal.to_string(), line });
+            }
+            TokenTree::Group(group) => {
+                let (start, end) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::None => ("", ""),
+                };
+                tokens.push(mark(start, line));
+                let end = mark(end, group.span_close().end().line);
+                open.push((group.stream().into_iter(), Some(end)));
             }
         }
     }
-    let mut tokens = Vec::new();
-    flatten(source.parse().ok()?, &mut tokens);
     Some(tokens)
 }
 
@@ -547,6 +557,7 @@ mod tests {
             ("use libc as l;", "libc"),
             ("extern \"C\" fn f() {}", "extern"),
             ("extern crate alloc;", "extern"),
+            ("fn f<'a>(x: &'a std::thread::Thread) {}", "std::thread"),
             ("fn f() { unsafe { asm!(\"ldmxcsr [{}]\", in(reg) p) } }", "asm!(\"ldmxcsr [{}]\")"),
             ("use std::arch::asm as a;", "asm as"),
             ("fn f() { unsafe { _mm_setcsr(0) } }", "_mm_setcsr"),
@@ -567,6 +578,13 @@ mod tests {
         ] {
             assert_found(source, &[expected]);
         }
+        // Nor does it matter where a file ends.
+        for end in ["std::", "cfg", "#[", "static", "asm!", "core::{", "use libc::", "#", "std::{{a}"] {
+            for source in [end.to_owned(), format!("fn f() {{ {end} }}")] {
+                lint("variants/a.rs", None, &source);
+            }
+        }
+        lint("variants/a.rs", None, &format!("{}std::fs{}", "(".repeat(100_000), ")".repeat(100_000)));
         assert_found("#[unsafe(no_mangle)] fn f() {}", &["#[unsafe]", "no_mangle"]);
         assert_found("#[unsafe(r#link_section = \".init_array\")] fn f() {}", &["#[unsafe]", "link_section"]);
         assert_found("#[cfg_attr(all(), no_mangle)] fn f() {}", &["#[cfg_attr]", "cfg(no_mangle)", "no_mangle"]);
