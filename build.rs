@@ -2,12 +2,25 @@
 //!
 //! A file that could not be found by its variant's name, or the other way round, fails the build here: the name that it
 //! registers must be the file's own, with `-` for `_`. That also makes two variants of one name impossible.
+//!
+//! `PQSCAN_VARIANTS`, names with commas between them, builds those variants only: a trial of the research loop builds
+//! what it measures and waits for nothing else.
 
-use std::{env, error::Error, fmt::Write as _, fs, path::Path};
+use std::{
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The environment variable that limits which variants are built.
+const VARIANTS: &str = "PQSCAN_VARIANTS";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=variants");
+    println!("cargo::rerun-if-env-changed={VARIANTS}");
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("variants");
     let mut paths = Vec::new();
     for entry in fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))? {
@@ -17,6 +30,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     paths.sort();
+    if let Some(wanted) = env::var(VARIANTS).ok().filter(|wanted| !wanted.is_empty()) {
+        let files: Vec<_> = wanted.split(',').map(|name| format!("{}.rs", name.trim().replace('-', "_"))).collect();
+        let is_file = |path: &PathBuf, file: &String| path.file_name().is_some_and(|name| name == file.as_str());
+        for file in files.iter().filter(|file| !paths.iter().any(|path| is_file(path, file))) {
+            fail(&folder.join(file), &format!("there is no such file, but {VARIANTS} asks for its variant"));
+        }
+        paths.retain(|path| files.iter().any(|file| is_file(path, file)));
+    }
 
     let mut modules = String::new();
     for path in &paths {

@@ -2,7 +2,9 @@
 
 pub mod builds;
 pub mod decide;
+pub mod disassembly;
 pub mod fresh;
+pub mod git;
 pub mod holdout;
 pub mod land;
 pub mod lint;

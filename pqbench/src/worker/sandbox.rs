@@ -22,7 +22,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 pub struct Sandbox {
     /// Files and other processes.
     ruleset: Option<RulesetCreated>,
-    /// System calls: those that are refused, and those that end the process.
+    /// System calls: those that end the process, and those that are refused.
     filters: [BpfProgram; 2],
     memory: u64,
     cpu: Option<usize>,
@@ -107,8 +107,9 @@ fn ruleset(path: &Path) -> Result<Option<RulesetCreated>> {
     Ok(Some(ruleset.add_rule(program)?))
 }
 
-/// The first lets through what a program of one thread needs to start, to compute, to use its pipes and to die; all
-/// else fails as if it were not permitted. The second ends the process where it starts another one or a thread.
+/// The first ends the process where it starts another one or a thread. The second lets through what a program of one
+/// thread needs to start, to compute, to use its pipes and to die; all else fails as if it were not permitted, further
+/// filters too, so it comes last.
 fn filters() -> Result<[BpfProgram; 2]> {
     let arch = std::env::consts::ARCH.try_into()?;
     let always = |numbers: &[i64]| -> BTreeMap<i64, Vec<SeccompRule>> {
@@ -121,7 +122,7 @@ fn filters() -> Result<[BpfProgram; 2]> {
     let ending = always(ENDING);
     let allow = SeccompFilter::new(allowed, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow, arch)?;
     let end = SeccompFilter::new(ending, SeccompAction::Allow, SeccompAction::KillProcess, arch)?;
-    Ok([allow.try_into()?, end.try_into()?])
+    Ok([end.try_into()?, allow.try_into()?])
 }
 
 /// Lets a call through whose argument has none of the bits.
@@ -130,7 +131,7 @@ fn masked(argument: u8, bits: c_int) -> Result<SeccompRule> {
     Ok(SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, none, 0)?])?)
 }
 
-/// Calls that start a thread or a process. The allowed ones must hold them, for the second filter to see them.
+/// Calls that start a thread or a process.
 const ENDING: &[i64] = &[
     libc::SYS_clone,
     libc::SYS_clone3,

@@ -8,6 +8,7 @@ mod data;
 mod list;
 mod live;
 mod measure;
+mod new;
 mod output;
 mod prepare;
 mod rank;
@@ -71,6 +72,7 @@ enum Command {
     Report(report::Args),
     Splice(splice::Args),
     Selftest(selftest::Args),
+    New(new::Args),
     Prepare(prepare::Args),
     Answers(answers::Args),
     Completions(completions::Args),
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Splice(args)) => splice::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
+        Some(Command::New(args)) => new::run(&args),
         Some(Command::Prepare(args)) => prepare::run(args),
         Some(Command::Answers(args)) => answers::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
