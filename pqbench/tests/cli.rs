@@ -182,6 +182,7 @@ fn the_formats_have_the_same_names_and_rows() {
         fs::read_to_string(folder.path().join(file)).unwrap()
     };
     let run: Value = serde_json::from_str(&report("run.json")).unwrap();
+    assert_eq!(json(&command(PQBENCH, folder.path(), &["report", "run", "--json"]).output().unwrap()), run);
     let variants = run["variants"].as_array().unwrap();
     let csv_text = report("run.csv");
     let mut csv = csv::Reader::from_reader(csv_text.as_bytes());
@@ -421,6 +422,8 @@ fn bad_arguments_are_usage_errors() {
         &["--sizes", ""],
         &["--num-base", "many"],
         &["--format", "xml"],
+        &["--format", "json", "--json"],
+        &["report", "run", "--json", "-o", "run.json"],
         &["--color", "sometimes"],
         &["--variant", "scalar", "--all"],
         &["--nonsense"],
@@ -536,6 +539,7 @@ fn an_option_may_stand_before_the_command() {
     let list = stdout(&pqbench(&["list", "--format", "csv"]));
     assert_eq!(stdout(&pqbench(&["--format", "csv", "list"])), list);
     assert_eq!(stdout(&pqbench(&["--color=never", "list", "--format", "csv"])), list);
+    assert_eq!(stdout(&pqbench(&["--json", "list"])), stdout(&pqbench(&["list", "--format", "json"])));
     fails(&pqbench(&["--sizes", "1k", "list"]), 2, &["--sizes", "Usage: pqbench list"]);
 }
 
