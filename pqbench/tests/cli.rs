@@ -182,6 +182,7 @@ fn the_formats_have_the_same_names_and_rows() {
         fs::read_to_string(folder.path().join(file)).unwrap()
     };
     let run: Value = serde_json::from_str(&report("run.json")).unwrap();
+    assert_eq!(json(&command(PQBENCH, folder.path(), &["report", "run", "--json"]).output().unwrap()), run);
     let variants = run["variants"].as_array().unwrap();
     let csv_text = report("run.csv");
     let mut csv = csv::Reader::from_reader(csv_text.as_bytes());
@@ -421,6 +422,8 @@ fn bad_arguments_are_usage_errors() {
         &["--sizes", ""],
         &["--num-base", "many"],
         &["--format", "xml"],
+        &["--format", "json", "--json"],
+        &["report", "run", "--json", "-o", "run.json"],
         &["--color", "sometimes"],
         &["--variant", "scalar", "--all"],
         &["--nonsense"],
@@ -536,6 +539,7 @@ fn an_option_may_stand_before_the_command() {
     let list = stdout(&pqbench(&["list", "--format", "csv"]));
     assert_eq!(stdout(&pqbench(&["--format", "csv", "list"])), list);
     assert_eq!(stdout(&pqbench(&["--color=never", "list", "--format", "csv"])), list);
+    assert_eq!(stdout(&pqbench(&["--json", "list"])), stdout(&pqbench(&["list", "--format", "json"])));
     fails(&pqbench(&["--sizes", "1k", "list"]), 2, &["--sizes", "Usage: pqbench list"]);
 }
 
@@ -694,4 +698,46 @@ fn an_experiment_with_too_little_recall_exits_with_2_and_tells_the_figures() {
     let output = experiment.env("PQBENCH_VARIANT", "scalar").output().unwrap();
     fails(&output, 2, &["recall@10", "0.50"]);
     assert!(stdout(&output).contains("---\nsource: folder\n"), "{}", stdout(&output));
+}
+
+/// `--fixture` and the rest, for the baseline; in a process that finds one core only.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_experiment_on_data_without_truth_has_no_recall_and_says_so_beside_the_block() {
+    // SAFETY: all zeros are an empty set; the CPU that this thread runs on is in range. What it starts inherits it.
+    unsafe {
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&one), &one), 0);
+    }
+    for (args, head) in [
+        (["--fixture", "worst-case", "--queries", "3"], "source: worst-case\nnum_base: 200000\nnum_queries: 3\n"),
+        (["--fixture", "embedded", "--num-base", "1000"], "source: embedded\nnum_base: 1000\nnum_queries: 1000\n"),
+    ] {
+        let mut experiment = command(RUN_EXPERIMENT, Path::new("."), &args);
+        let output = experiment.env("PQBENCH_VARIANT", "scalar").output().unwrap();
+        fails(&output, 0, &["warning: the true neighbours", "recall_at_10 is -", "warning: only 1 cores"]);
+        let text = stdout(&output);
+        assert!(text.starts_with(&format!("---\n{head}recall_at_10: -\ngeomean_ns_per_query: ")), "{text}");
+        assert_eq!(text.lines().count(), 9, "{text}");
+    }
+}
+
+/// No script takes a mistake in its own arguments for a kernel with too little recall.
+#[test]
+fn usage_errors_of_an_experiment_have_an_exit_code_of_their_own() {
+    let experiment = |args: &[&str]| command(RUN_EXPERIMENT, Path::new("."), args).output().unwrap();
+    for args in [&["--nonsense"][..], &["--num-base", "0"], &["--queries", "many"], &["--fixture"], &["scalar"]] {
+        let output = experiment(args);
+        fails(&output, 64, &["error:", "--help"]);
+        assert_eq!(stdout(&output), "");
+    }
+    for args in [["--help"], ["--version"]] {
+        let output = experiment(&args);
+        assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+    }
+    assert!(stdout(&experiment(&["--help"])).contains("64 usage"));
+    fails(&experiment(&["--fixture", "no-such-folder"]), 1, &["no-such-folder", "worst-case"]);
+    fails(&experiment(&["--fixture", "embedded", "--num-base", "1m"]), 1, &["200000", "1000000"]);
+    fails(&experiment(&["--fixture", "embedded-text"]), 1, &["25x8 bit", "choose other data"]);
 }

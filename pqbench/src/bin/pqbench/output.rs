@@ -21,6 +21,9 @@ pub struct OutputArgs {
     /// How to write the result; all formats use the same names
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format_parser(), help_heading = "Output")]
     format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    json: bool,
     /// Write the result to this file instead of standard output
     #[arg(long, short, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
@@ -40,15 +43,19 @@ enum ColorWhen {
 }
 
 fn format_parser() -> impl TypedValueParser<Value = Format> {
-    PossibleValuesParser::new(FORMATS.iter().map(|format| format.name))
-        .map(|name| *FORMATS.iter().find(|format| format.name == name).expect("clap admits these names only"))
+    PossibleValuesParser::new(FORMATS.iter().map(|format| format.name)).map(|name| format_named(&name))
+}
+
+fn format_named(name: &str) -> Format {
+    *FORMATS.iter().find(|format| format.name == name).expect("clap admits these names only, and json is one")
 }
 
 impl OutputArgs {
     /// Opens the output. Before any work, so that a place that can't be written to costs no time.
     pub fn open(&self) -> anyhow::Result<Output> {
         let place = self.output.as_deref().map(Place::open).transpose()?;
-        Ok(Output { format: self.format, style: self.style(), place })
+        let format = if self.json { format_named("json") } else { self.format };
+        Ok(Output { format, style: self.style(), place })
     }
 
     fn style(&self) -> Style {

@@ -34,12 +34,15 @@ pub struct Args {
     /// The file to write
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// JSON to standard output
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let write = match &args.output {
         Some(path) => writer(path)?,
-        None => in_format("html").context("there is no HTML")?,
+        None => in_format(if args.json { "json" } else { "html" }).context("there is no such format")?,
     };
     let place = args.output.as_deref().map(Place::open).transpose()?;
     let runs = saved::load_all(&args.runs)?;
