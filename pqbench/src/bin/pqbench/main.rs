@@ -16,6 +16,7 @@ mod selection;
 mod selftest;
 mod shape;
 mod splice;
+mod trials;
 mod verify;
 
 use std::{
@@ -70,6 +71,7 @@ enum Command {
     Rank(rank::Args),
     Report(report::Args),
     Splice(splice::Args),
+    Trials(trials::Args),
     Selftest(selftest::Args),
     Prepare(prepare::Args),
     Answers(answers::Args),
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Some(Command::Rank(args)) => rank::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Splice(args)) => splice::run(&args),
+        Some(Command::Trials(args)) => trials::run(args),
         Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::Prepare(args)) => prepare::run(args),
         Some(Command::Answers(args)) => answers::run(&args),
