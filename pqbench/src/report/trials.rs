@@ -191,3 +191,66 @@ fn summary(records: &[Record]) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        report::{FORMATS, Style},
+        trial::record::sample,
+    };
+
+    fn history_of_four() -> Vec<Record> {
+        vec![
+            Record { by_hand: true, hypothesis: "a row of old".to_owned(), ..Record::default() },
+            sample("2026-11-28T10:00:00Z", "a", Verdict::Keep, 0.9),
+            sample("2026-11-28T11:00:00Z", "a", Verdict::Discard, 1.2),
+            sample("2026-11-28T12:00:00Z", "a", Verdict::Keep, 0.5),
+        ]
+    }
+
+    fn written(format: &str) -> String {
+        let mut out = Vec::new();
+        let format = FORMATS.iter().find(|other| other.name == format).unwrap();
+        (format.write)(&history(&history_of_four()), Style { color: false, width: Some(80) }, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn kept_ratios_multiply_and_others_do_not() {
+        let mut records = history_of_four();
+        let challenger = sample("2026-11-28T13:00:00Z", "b", Verdict::Keep, 0.5);
+        records.push(Record { against: Some("a".to_owned()), ..challenger });
+        let courses = courses(&records);
+        let known: Vec<_> = courses.iter().map(|of| (of.variant.as_str(), of.trials, of.kept)).collect();
+        assert_eq!(known, [("a", 3, 2), ("b", 1, 1)]);
+        assert!((courses[0].time - 0.45).abs() < 1e-9 && (courses[1].time - 0.225).abs() < 1e-9, "{courses:?}");
+        let (at, time, kept) = courses[0].points[1];
+        assert!(at == 3 && (time - 1.08).abs() < 1e-9 && !kept);
+    }
+
+    #[test]
+    fn the_table_fits_and_tells_expectation_and_outcome() {
+        let table = written("table");
+        assert!(table.lines().all(|line| console::measure_text_width(line) <= 80), "{table}");
+        assert_eq!(table.matches("when").count(), 1, "it is in pieces: {table}");
+        let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in [
+            "+5.0%",
+            "+10.0%",
+            "-20.0%",
+            "3 trials: 2 kept, 1 discarded, 0 inconclusive; and 1 rows by hand",
+            "3 predictions: 0 met, 1 gained less, 2 more",
+            "2 of 3 kept, now 0.450 of the time",
+        ] {
+            assert!(words.contains(word), "{word}: {table}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_the_picture_and_no_tags_of_others() {
+        let html = written("html");
+        assert!(html.contains("Trials over time") && html.contains("a on images, trial 4, kept: 0.450"), "{html}");
+        assert!(!html.contains("<b>") && !html.contains("NaN"));
+    }
+}

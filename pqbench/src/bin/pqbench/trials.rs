@@ -24,7 +24,7 @@ pub struct Args {
     /// Only trials with this word or part of one, in whatever case
     #[arg(long, value_name = "WORD")]
     grep: Option<String>,
-    /// Only trials that this idea is like, the likest last
+    /// Only the trials that are most like this idea, the likest last
     #[arg(long, value_name = "TEXT")]
     idea: Option<String>,
     /// Print the edit of one trial, for git apply: the name of its file, with or without .json
@@ -40,6 +40,9 @@ pub struct Args {
     output: OutputArgs,
 }
 
+/// Trials that are shown for an idea, at most.
+const LIKEST: usize = 12;
+
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let records = load_all(&args.trials)?;
     if let Some(name) = &args.patch {
@@ -48,7 +51,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let output = if args.json { args.output.in_json() } else { args.output }.open()?;
     let mut shown: Vec<(&Record, Option<f64>)> = match &args.idea {
-        Some(idea) => similar(&records, idea).into_iter().rev().map(|(of, likeness)| (of, Some(likeness))).collect(),
+        Some(idea) => {
+            let likest = similar(&records, idea).into_iter().take(LIKEST);
+            likest.rev().map(|(record, likeness)| (record, Some(likeness))).collect()
+        }
         None => records.iter().map(|record| (record, None)).collect(),
     };
     if let Some(word) = &args.grep {
