@@ -1,7 +1,23 @@
-//! `results.tsv`, the log of the research loop: does a script that reads it find what `program.md` promises?
+//! `results.tsv`, the log of the research loop: is it what the records give, and does a script that reads it find what
+//! `program.md` promises?
+
+use std::path::Path;
+
+use pqbench::trial::record::{load_all, results_tsv};
 
 const HEADER: &str = "commit\ttimestamp\tsource\tnum_base\trecall_at_10\tgeomean_ns_per_query\tpeak_mem_mb\t\
                       total_seconds\tkeep\tdescription";
+
+#[test]
+fn it_is_what_the_records_give() {
+    let records = load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../trials")).unwrap();
+    let generated = results_tsv(&records);
+    // Line by line, for a difference that can be read.
+    for (line, expected) in include_str!("../../results.tsv").lines().zip(generated.lines()) {
+        assert_eq!(line, expected, "results.tsv was edited by hand: a record under trials/ says otherwise");
+    }
+    assert_eq!(include_str!("../../results.tsv"), generated);
+}
 
 #[test]
 fn every_row_has_its_ten_columns_and_a_verdict() {

@@ -1,6 +1,7 @@
 //! The statistics of the protocol: robust ones, since the noise of a shared machine is one-sided and heavy-tailed.
 
 use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
 
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 2_000;
@@ -10,7 +11,7 @@ const MAD_TO_SIGMA: f64 = 1.4826;
 const OUTLIER_SIGMAS: f64 = 5.0;
 
 /// A value and the interval that holds the true one with a probability of 95 %.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     pub value: f64,
     pub low: f64,

@@ -48,11 +48,12 @@ fn content(document: &Document) -> String {
         let class = if line.starts_with("warning:") { "warning" } else { "note" };
         let _ = writeln!(html, "<p class=\"{class}\">{}</p>", escaped(line));
     }
+    html += &figures(&document.pictures);
     for (name, run) in &document.runs {
         if !name.is_empty() {
             let _ = writeln!(html, "<h1 class=\"run\">{}</h1>", escaped(name));
         }
-        html += &pictures_of(run);
+        html += &figures(&pictures::of(run));
         html += &method(run);
     }
     let _ = writeln!(
@@ -61,6 +62,7 @@ fn content(document: &Document) -> String {
         escaped(&document.title.replace(char::is_whitespace, "-")),
         percent_encoded(&document.json.to_string())
     );
+    html.extend(document.sections.iter().map(content));
     html
 }
 
@@ -85,9 +87,9 @@ fn table(table: &Table) -> String {
     html + "</tbody></table></div>\n"
 }
 
-fn pictures_of(run: &Run) -> String {
+fn figures(pictures: &[Picture]) -> String {
     let mut html = String::new();
-    for picture in pictures::of(run) {
+    for picture in pictures {
         let _ = writeln!(
             html,
             "<h2>{}</h2>\n<figure><div class=\"wide\">{}</div><div class=\"narrow\">{}</div>\n\
@@ -95,7 +97,7 @@ fn pictures_of(run: &Run) -> String {
             escaped(picture.title),
             picture.wide,
             picture.narrow,
-            legend(&picture),
+            legend(picture),
             escaped(&picture.caption)
         );
     }

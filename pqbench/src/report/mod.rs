@@ -13,6 +13,7 @@ mod run;
 #[cfg(test)]
 pub mod sample;
 mod table;
+pub mod trials;
 pub mod units;
 
 pub use run::document_of;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::run::Run;
+use pictures::Picture;
 
 /// Writes a document in one format.
 type Writer = fn(&Document, Style, &mut dyn Write) -> io::Result<()>;
@@ -74,6 +76,10 @@ pub struct Document<'a> {
     pub after: Vec<String>,
     /// The measured runs in it, for pictures; each with the name that tells it from the others.
     pub runs: Vec<(String, &'a Run)>,
+    /// Pictures of what else it tells of.
+    pub pictures: Vec<Picture>,
+    /// Further parts of a page.
+    pub sections: Vec<Document<'a>>,
 }
 
 /// One table of a document.
@@ -100,6 +106,8 @@ impl Document<'_> {
             tables: vec![Table { before: Vec::new(), rows, columns }],
             after: Vec::new(),
             runs: Vec::new(),
+            pictures: Vec::new(),
+            sections: Vec::new(),
         }
     }
 }

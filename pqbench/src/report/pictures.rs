@@ -16,7 +16,10 @@ use kuva::{
     },
 };
 
-use super::units::{duration, grouped, short_count, significant};
+use super::{
+    trials::Course,
+    units::{duration, grouped, short_count, significant},
+};
 use crate::run::{Run, SizeResult, Status, VariantResult};
 
 /// The colours: name, light, dark. The numbered ones tell variants apart; the first are apart for the colour-blind too
@@ -45,6 +48,7 @@ const NUM_SERIES: usize = 12;
 const MAX_POINTS: usize = 150;
 
 /// One picture, at a width for a desk and one for a phone.
+#[derive(Debug)]
 pub struct Picture {
     pub title: &'static str,
     /// What one sees.
@@ -267,6 +271,42 @@ fn recall_against_speed(run: &Run) -> Option<Picture> {
                 .with_x_tick_format(times())
                 .with_y_label("recall@10")
                 .with_y_tick_format(TickFormat::Fixed(4))
+        })
+    }))
+}
+
+/// The best over time, and each trial beside it.
+pub fn trials(courses: &[Course]) -> Option<Picture> {
+    if courses.is_empty() {
+        return None;
+    }
+    let colored = || courses.iter().enumerate().map(|(at, course)| (series_color(at), course));
+    let name = |course: &Course| format!("{} on {}", course.variant, course.target);
+    let caption = "The time of each trial's candidate, as a share of the time when its variant was first tried; lower is \
+                   better. Large dots were kept, and the line goes on from one to the next.";
+    let legend = colored().map(|(color, course)| (color, name(course))).collect();
+    Some(Picture::new("Trials over time", caption.to_owned(), legend, |size| {
+        let mut plots = Vec::new();
+        for (color, course) in colored() {
+            for (wanted, word, width) in [(true, "kept", 5.0), (false, "not kept", 2.5)] {
+                let points = course.points.iter().filter(|(.., kept)| *kept == wanted);
+                let points: Vec<(f64, f64)> = points.map(|(at, time, _)| (*at as f64, *time)).collect();
+                let hover = |(at, time): &(f64, f64)| format!("{}, trial {at}, {word}: {time:.3}", name(course));
+                let hovers: Vec<String> = points.iter().map(hover).collect();
+                if wanted {
+                    plots.push(Plot::Line(
+                        LinePlot::new().with_data(points.clone()).with_color(&color).with_stroke_width(1.4),
+                    ));
+                }
+                let dots = ScatterPlot::new().with_data(points).with_color(&color).with_size(width);
+                plots.push(Plot::Scatter(dots.with_tooltip_labels(hovers)));
+            }
+        }
+        draw(plots, size, 380.0, |layout| {
+            layout
+                .with_x_label("trial")
+                .with_y_label("time, of that at first")
+                .with_y_tick_format(TickFormat::Custom(Arc::new(|share| format!("{share:.3}"))))
         })
     }))
 }

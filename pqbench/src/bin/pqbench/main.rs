@@ -17,6 +17,7 @@ mod selection;
 mod selftest;
 mod shape;
 mod splice;
+mod trials;
 mod verify;
 
 use std::{
@@ -71,6 +72,7 @@ enum Command {
     Rank(rank::Args),
     Report(report::Args),
     Splice(splice::Args),
+    Trials(trials::Args),
     Selftest(selftest::Args),
     New(new::Args),
     Prepare(prepare::Args),
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Some(Command::Rank(args)) => rank::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Splice(args)) => splice::run(&args),
+        Some(Command::Trials(args)) => trials::run(args),
         Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::New(args)) => new::run(&args),
         Some(Command::Prepare(args)) => prepare::run(args),

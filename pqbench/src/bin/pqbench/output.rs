@@ -58,6 +58,12 @@ impl OutputArgs {
         Ok(Output { format, style: self.style(), place })
     }
 
+    /// As if `--format json` had been given.
+    pub fn in_json(self) -> OutputArgs {
+        let format = *FORMATS.iter().find(|format| format.name == "json").expect("it is one of the formats");
+        OutputArgs { format, ..self }
+    }
+
     fn style(&self) -> Style {
         let on_terminal = self.output.is_none() && io::stdout().is_terminal();
         let wanted = || env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !console::is_dumb();

@@ -8,9 +8,10 @@ use std::{
 use anyhow::{Context, bail};
 use pqbench::{
     file::Place,
-    report::{Document, FORMATS, Style, document_of, pictures},
+    report::{Document, FORMATS, Style, document_of, pictures, trials},
     run::Run,
     saved,
+    trial::record::{self, Record},
 };
 
 use crate::output::write_stdout;
@@ -37,6 +38,9 @@ pub struct Args {
     /// JSON to standard output
     #[arg(long, conflicts_with = "output")]
     json: bool,
+    /// The history that a page ends with [default: trials, if it is there]
+    #[arg(long, value_name = "DIR")]
+    trials: Option<PathBuf>,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -46,7 +50,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let place = args.output.as_deref().map(Place::open).transpose()?;
     let runs = saved::load_all(&args.runs)?;
-    let bytes = write(&runs)?;
+    let default = || Some(PathBuf::from(record::FOLDER)).filter(|folder| folder.is_dir());
+    let trials = args.trials.clone().or_else(default).map(|folder| record::load_all(&folder)).transpose()?;
+    let bytes = write(&runs, trials.as_deref())?;
     match place {
         Some(place) => place.write(&bytes)?,
         None => write_stdout(&bytes)?,
@@ -54,12 +60,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-type WriteRuns = Box<dyn Fn(&[(String, Run)]) -> anyhow::Result<Vec<u8>>>;
+type WriteRuns = Box<dyn Fn(&[(String, Run)], Option<&[Record]>) -> anyhow::Result<Vec<u8>>>;
 
 fn writer(path: &Path) -> anyhow::Result<WriteRuns> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     if extension == "svg" {
-        return Ok(Box::new(picture));
+        return Ok(Box::new(|runs, _| picture(runs)));
     }
     in_format(extension).with_context(|| {
         let known: Vec<_> = FORMATS.iter().map(|format| format!(".{}", format.extension)).collect();
@@ -69,8 +75,9 @@ fn writer(path: &Path) -> anyhow::Result<WriteRuns> {
 
 fn in_format(extension: &str) -> Option<WriteRuns> {
     let format = FORMATS.iter().find(|format| format.extension == extension)?;
-    Some(Box::new(|runs| {
-        let document: Document = document_of(runs);
+    Some(Box::new(|runs, trials| {
+        let mut document: Document = document_of(runs);
+        document.sections.extend(trials.map(trials::history));
         let mut bytes = Vec::new();
         (format.write)(&document, Style::default(), &mut bytes)?;
         Ok(bytes)
