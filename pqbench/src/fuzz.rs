@@ -136,7 +136,7 @@ enum Layout {
 
 /// How the codes of a list are distributed.
 #[derive(Clone, Copy, Debug)]
-enum Rows {
+pub(crate) enum Rows {
     Uniform,
     Clustered,
     FewDistinct,
@@ -181,7 +181,7 @@ struct Batch {
 
 /// How values are distributed.
 #[derive(Clone, Copy, Debug)]
-enum Values {
+pub(crate) enum Values {
     Uniform,
     Positive,
     Negative,
@@ -233,7 +233,7 @@ impl Values {
     }
 
     /// `rows` rows of `len` values.
-    fn fill(self, rng: &mut ChaCha8Rng, rows: usize, len: usize) -> Vec<f32> {
+    pub(crate) fn fill(self, rng: &mut ChaCha8Rng, rows: usize, len: usize) -> Vec<f32> {
         let (odd_row, equal) = (rng.random_range(0..rows), rng.random_range(-1.0..1.0));
         let factor = pick(rng, &[1e3, 1e6, 1e30]);
         let mut value = |row: usize| match self {
@@ -260,12 +260,12 @@ impl Values {
     }
 }
 
-fn pick<T: Copy>(rng: &mut ChaCha8Rng, choices: &[T]) -> T {
+pub(crate) fn pick<T: Copy>(rng: &mut ChaCha8Rng, choices: &[T]) -> T {
     choices[rng.random_range(0..choices.len())]
 }
 
 /// Numbers that do not depend on how many were drawn for other parts of the case.
-fn stream(seed: u64, part: u64) -> ChaCha8Rng {
+pub(crate) fn stream(seed: u64, part: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(part);
     rng
@@ -685,7 +685,7 @@ fn draw_allow(rng: &mut ChaCha8Rng, n: usize) -> Option<Vec<u64>> {
 
 impl Rows {
     /// Codes as a list gives them back.
-    fn draw(self, rng: &mut ChaCha8Rng, geometry: Geometry, n: usize, table: &[f32]) -> Vec<u8> {
+    pub(crate) fn draw(self, rng: &mut ChaCha8Rng, geometry: Geometry, n: usize, table: &[f32]) -> Vec<u8> {
         let (m, k) = (geometry.m(), geometry.num_centroids());
         let random_code = |rng: &mut ChaCha8Rng| rng.random_range(0..k) as u8;
         let count = rng.random_range(1..5);
