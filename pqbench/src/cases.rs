@@ -5,10 +5,16 @@ use std::sync::{LazyLock, OnceLock};
 use pqscan::{
     Bits, Codebook, Codes, Error, Geometry, Metric,
     kernels::{DIM, NUM_CENTROIDS, NUM_SUB_VECTORS, SUB_VECTOR_DIM, TOP_K},
+    registry::Fidelity,
 };
 use rand::{Rng, RngExt, SeedableRng, rngs::ChaCha8Rng};
 
-use super::{fixture::sift_geometry, reference};
+use super::{
+    fixture::sift_geometry,
+    reference,
+    verify::Judge,
+    worker::{Call, Task},
+};
 
 /// Nearest codes as `(id, distance)`, nearest first.
 pub type Neighbours = Vec<(u64, f32)>;
@@ -92,6 +98,37 @@ impl Case {
     /// The codes as the engine takes them.
     pub(super) fn codes(&self) -> Codes<'_> {
         Codes::row_major(&self.codes)
+    }
+
+    /// The case as a worker takes it, with all codes in a list of any variant.
+    pub(super) fn task(&self) -> Task<'_> {
+        Task {
+            variant: "",
+            geometry: self.geometry,
+            metric: self.metric,
+            centroids: &self.centroids,
+            codes: &self.codes,
+            lengths: &[],
+        }
+    }
+
+    /// What is asked, and how it is put to a worker.
+    pub(super) fn asked(&self) -> (Call, Vec<f32>) {
+        match &self.questions {
+            Questions::Queries(queries) => (Call::Single, queries.clone()),
+            Questions::Tables(tables) => (Call::Table, tables.concat()),
+        }
+    }
+
+    /// The numbers of neighbours to ask for.
+    pub(super) fn ks(&self) -> &[usize] {
+        &self.ks
+    }
+
+    /// Why `answer` to query number `at` for `k` neighbours will not do; none if it will.
+    pub(super) fn fault(&self, at: usize, k: usize, answer: &[(u64, f32)], fidelity: Fidelity) -> Option<String> {
+        let judge = Judge { fidelity, num_vectors: self.num_vectors() };
+        judge.answer(answer, &self.expected()[at], k).err()
     }
 
     /// The codebook of the case's `centroids`, one for all variants: its groups take longer than most cases.

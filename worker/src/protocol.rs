@@ -171,14 +171,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_what_is_understood() {
-        for call in [
-            Call::Single,
-            Call::Batch(16),
-            Call::Lists(20),
-            Call::Residual(3),
-            Call::Table,
-            Call::Unprepared,
-        ] {
+        for call in [Call::Single, Call::Batch(16), Call::Lists(20), Call::Residual(3), Call::Table, Call::Unprepared] {
             assert_eq!(Call::from_words(call.words()), Some(call));
         }
         assert_eq!((Call::from_words([9, 1]), Call::from_words([1, 0])), (None, None));

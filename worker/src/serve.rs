@@ -16,7 +16,7 @@ use pqscan::{
 };
 
 use super::protocol::{
-    COMMAND_WORDS, Call, DESCRIBE, DONE, Declared, EVICT, FLOAT_MODE, OPEN, PREPARE, Places, RELOCATE, REFUSED,
+    COMMAND_WORDS, Call, DESCRIBE, DONE, Declared, EVICT, FLOAT_MODE, OPEN, PREPARE, Places, REFUSED, RELOCATE,
     REPLIES, RUN, SHARED, shape_from_words,
 };
 

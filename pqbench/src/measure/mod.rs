@@ -14,7 +14,7 @@
 
 mod contest;
 mod counters;
-mod roofline;
+pub mod roofline;
 pub mod selftest;
 mod session;
 pub mod statistics;

@@ -22,6 +22,7 @@ use crate::{
     reference,
     threads::in_parallel,
     verify::Judge,
+    worker::Call,
 };
 
 /// Rounds of [`exams`] for a quick look: 2 s of the oracle on two cores.
@@ -31,35 +32,6 @@ pub const THOROUGH: usize = 5;
 
 /// From here on a list is long: counters of 16 bits and of 20 have run over.
 const LONG: usize = 1 << 20;
-
-/// How queries are put to the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// One search a query, in the first list.
-    Single,
-    /// Searches of so many queries in a call, in the first list.
-    Batch(usize),
-    /// Each query visits so many lists, with one distance table and one threshold: the first query the first lists, the
-    /// next one those behind them, and so on around. Ids count through all lists.
-    Lists(usize),
-    /// The same with a vector for each list, as residuals have one. A query is as many vectors as it visits lists.
-    Residual(usize),
-    /// One distance table a query, `[m][k]`, in the first list.
-    Table,
-    /// One distance table a query, over codes that nothing prepared.
-    Unprepared,
-}
-
-impl Call {
-    /// Values of a query.
-    pub fn query_len(self, geometry: Geometry) -> usize {
-        match self {
-            Call::Single | Call::Batch(_) | Call::Lists(_) => geometry.dim(),
-            Call::Residual(visited) => visited * geometry.dim(),
-            Call::Table | Call::Unprepared => geometry.m() * geometry.num_centroids(),
-        }
-    }
-}
 
 /// Codes in lists, what is asked of them, and the oracle's answers.
 pub struct Exam {

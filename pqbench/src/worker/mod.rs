@@ -16,10 +16,12 @@ mod process;
 #[cfg(target_os = "linux")]
 mod sandbox;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use pqscan::{Geometry, Metric};
 pub use pqbench_worker::protocol::{Call, Declared};
+use pqscan::{Geometry, Metric};
+
+pub use crate::trial::decide::{End, EndKind};
 
 #[cfg(target_os = "linux")]
 pub use process::Worker;
@@ -28,34 +30,6 @@ pub use sandbox::landlock_version;
 
 /// The nearest codes to one query, as [`List::search`](pqscan::List::search) returns them.
 pub type Answer = Vec<(u64, f32)>;
-
-/// How a worker ended that should not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndKind {
-    /// A wrong answer, or one by forbidden means.
-    Wrong,
-    /// It died.
-    Crash,
-    /// It was asked, and did not answer in time.
-    Timeout,
-    /// It wanted more memory than it may have.
-    Memory,
-    /// It started a thread or a process, or worked when nothing was asked of it.
-    Threads,
-}
-
-/// An end, and what is known of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
-    pub kind: EndKind,
-    pub detail: String,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.detail)
-    }
-}
 
 /// Why a worker did not do what it was asked to.
 #[derive(Debug)]

@@ -43,11 +43,9 @@ impl Sandbox {
     /// # Errors
     /// The system refuses.
     pub fn enter(&mut self) -> io::Result<()> {
-        for (resource, most) in [
-            (libc::RLIMIT_AS, self.memory),
-            (libc::RLIMIT_CORE, 0),
-            (libc::RLIMIT_FSIZE, LARGEST_FILE),
-        ] {
+        for (resource, most) in
+            [(libc::RLIMIT_AS, self.memory), (libc::RLIMIT_CORE, 0), (libc::RLIMIT_FSIZE, LARGEST_FILE)]
+        {
             let limit = rlimit { rlim_cur: most, rlim_max: most };
             // SAFETY: the limit is there for the whole call.
             checked(unsafe { libc::setrlimit(resource, &limit) })?;

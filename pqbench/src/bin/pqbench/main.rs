@@ -17,6 +17,7 @@ mod selection;
 mod selftest;
 mod shape;
 mod splice;
+mod trial;
 mod trials;
 mod verify;
 
@@ -35,9 +36,16 @@ mod exit {
     pub const WRONG_ANSWERS: u8 = 3;
     /// A named variant can't run on this CPU.
     pub const CANNOT_RUN: u8 = 4;
+    /// A trial was not kept.
+    pub const DISCARDED: u8 = 5;
+    /// A trial has no verdict.
+    pub const INCONCLUSIVE: u8 = 6;
     /// Ended by Ctrl-C, as a shell says it.
     pub const INTERRUPTED: u8 = 130;
 }
+
+/// The command by which this program starts itself as a worker; for no one else.
+const WORKER: &str = "worker";
 
 const EXAMPLES: &str = "Examples:
   pqbench                                       # every variant on images' and on words' vectors, both embedded
@@ -72,6 +80,7 @@ enum Command {
     Rank(rank::Args),
     Report(report::Args),
     Splice(splice::Args),
+    Trial(trial::Args),
     Trials(trials::Args),
     Selftest(selftest::Args),
     New(new::Args),
@@ -81,6 +90,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if env::args_os().nth(1).is_some_and(|command| command == WORKER) {
+        pqbench_worker::serve()
+    }
     let cli = parse(env::args_os().collect());
     let done = match cli.command {
         None => measure::run(&cli.measure),
@@ -91,6 +103,7 @@ fn main() -> ExitCode {
         Some(Command::Rank(args)) => rank::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Splice(args)) => splice::run(&args),
+        Some(Command::Trial(args)) => trial::run(&args),
         Some(Command::Trials(args)) => trials::run(args),
         Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::New(args)) => new::run(&args),

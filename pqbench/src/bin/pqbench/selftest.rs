@@ -1,20 +1,32 @@
 //! `pqbench selftest`
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode, time::Instant};
 
+use anyhow::ensure;
 use pqbench::{
+    fixture::sift_geometry,
     measure::{
-        Observer,
+        Observer, Phase, Progress,
         selftest::{Options, Power, selftest},
     },
     report::{
         Column, Document, number, rows,
         units::{duration, grouped, parse_count, percent},
     },
+    trial::{calibrate, examine::Subject},
+    worker::Program,
 };
 use pqscan::registry;
 
-use crate::{data::DataArgs, exit, live::Live, measure::parse_seconds, output::OutputArgs, selection::variant_names};
+use crate::{
+    WORKER,
+    data::DataArgs,
+    exit,
+    live::Live,
+    measure::parse_seconds,
+    output::{Output, OutputArgs},
+    selection::variant_names,
+};
 
 /// Test the bench on this machine: does it call differences that are none, does it find those that are
 #[derive(clap::Args)]
@@ -22,17 +34,27 @@ use crate::{data::DataArgs, exit, live::Live, measure::parse_seconds, output::Ou
 
 Examples:
   pqbench selftest
-  pqbench selftest --max-time 120 --format json")]
+  pqbench selftest --max-time 120 --format json
+  pqbench selftest --loop                       # an hour; trials need it once a week
+  pqbench selftest --loop --max-time 120        # fewer trials, which will do to begin with")]
 pub struct Args {
     /// The variant to compare with itself [default: the selected one]
     #[arg(long, value_name = "NAME", value_parser = variant_names(), hide_possible_values = true)]
     variant: Option<String>,
+    /// Seed of what is drawn, with --loop
+    #[arg(long, value_name = "SEED", default_value = "1")]
+    seed: u64,
     /// Comparisons of equals
     #[arg(long, value_name = "N", default_value = "100", value_parser = parse_count)]
     comparisons: usize,
     /// Seconds for everything; where they are few, fewer comparisons are made
-    #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = parse_seconds)]
-    max_time: f64,
+    ///
+    /// [default: 900; with --loop 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    max_time: Option<f64>,
+    /// Calibrate the research loop instead: trials of equals and of known changes, quiet and under load
+    #[arg(long = "loop")]
+    of_loop: bool,
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
@@ -49,11 +71,61 @@ const COLUMNS: &[Column] = &[
     Column::numbers("found_rate", "rate", |row| number(row, "found_rate", percent)),
 ];
 
+const LOOP_COLUMNS: &[Column] = &[
+    Column::numbers("load", "load", |row| number(row, "load", grouped)),
+    Column::words("change", "change", |row| match number(row, "change", percent).as_str() {
+        "0.0%" => "none".to_owned(),
+        share => share.to_owned(),
+    }),
+    Column::numbers("trials", "trials", |row| number(row, "trials", grouped)),
+    Column::numbers("keep", "keep", |row| number(row, "keep", grouped)),
+    Column::numbers("discard", "discard", |row| number(row, "discard", grouped)),
+    Column::numbers("inconclusive", "inconclusive", |row| number(row, "inconclusive", grouped)),
+    Column::numbers("keep_rate", "kept", |row| number(row, "keep_rate", percent)),
+    Column::numbers("keep_rate_high", "at most", |row| number(row, "keep_rate_high", percent)),
+    Column::numbers("seconds", "s/trial", |row| number(row, "seconds", |seconds| format!("{seconds:.1}"))),
+];
+
+/// Tries the research loop, and keeps what was found for trials on this machine.
+fn calibrate_loop(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
+    let variant = registry::select(args.variant.as_deref(), sift_geometry(), 1_000)?.name.to_owned();
+    let program = Program { path: env::current_exe()?, arguments: vec![WORKER.to_owned()] };
+    let options = calibrate::Options { max_seconds: args.max_time.unwrap_or(3_600.0), seed: args.seed };
+    let mut live = Live::new(args.output.quiet, None)?;
+    let begin = Instant::now();
+    let found = calibrate::calibrate(&Subject { program, variant: variant.clone() }, &options, &mut |done| {
+        let seconds_left = (done > 0.0).then(|| begin.elapsed().as_secs_f64() * (1.0 / done - 1.0));
+        live.progress(&Progress { phase: Phase::Rounds, variant: &variant, done, seconds_left });
+        ensure!(!live.interrupted(), "interrupted; nothing was kept");
+        Ok(())
+    })?;
+    drop(live);
+    let place = calibrate::keep(&found)?;
+    let mut document = Document::new("pqbench selftest --loop", &found, rows(&found.rows), LOOP_COLUMNS.to_vec());
+    document.before = vec![format!(
+        "{} against itself on '{}', in {}; {}",
+        found.variant,
+        found.target,
+        duration(found.total_seconds),
+        found.machine.cpu
+    )];
+    document.after = vec![
+        format!("99 of 100 ratios of equals are within {} of 1", percent(found.band)),
+        format!("kept for trials in {}", place.display()),
+    ];
+    output.write(&document)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.open()?;
+    if args.of_loop {
+        return calibrate_loop(args, output);
+    }
     let fixture = args.data.open_first(args.output.quiet)?;
     let variant = registry::select(args.variant.as_deref(), fixture.geometry, fixture.num_base())?;
-    let options = Options { comparisons: args.comparisons, max_seconds: args.max_time, ..Options::default() };
+    let options =
+        Options { comparisons: args.comparisons, max_seconds: args.max_time.unwrap_or(900.0), ..Options::default() };
     let mut live = Live::new(args.output.quiet, None)?;
     let result = selftest(&fixture, variant, &options, &mut live)?;
     let interrupted = live.interrupted();
