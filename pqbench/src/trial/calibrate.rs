@@ -144,7 +144,7 @@ pub fn calibrate(
     })
 }
 
-/// Trials until the deadline, in random order, in proportion.
+/// Trials until the deadline: the equals that there must be, then all others in random order.
 fn trials(
     subject: &Subject,
     workload: &Workload,
@@ -155,7 +155,7 @@ fn trials(
 ) -> Result<Vec<(f64, Verdict, Option<Estimate>, f64)>> {
     let mut planned = vec![0.0; EQUALS];
     planned.extend(CHANGES.iter().flat_map(|&change| vec![change; EACH]));
-    planned.shuffle(rng);
+    planned[LEAST_EQUALS..].shuffle(rng);
     let start = begin.elapsed().as_secs_f64();
     let mut found = Vec::new();
     for change in &planned {

@@ -44,10 +44,10 @@ pub struct Effort {
 }
 
 /// Rounds that are run in any case, since fewer have no interval worth the name.
-const LEAST_ROUNDS: usize = 20;
+const LEAST_ROUNDS: usize = 50;
 /// How long a turn settles, and how long it then counts, in ns.
-const SETTLING_NS: f64 = 3e6;
-const TURN_NS: f64 = 10e6;
+const SETTLING_NS: f64 = 1e6;
+const TURN_NS: f64 = 2.5e6;
 /// Faster than reading all codes by more than this is no noise.
 const ROOFLINE_TOLERANCE: f64 = 0.02;
 
