@@ -177,10 +177,9 @@ impl Worker {
         let begin = Instant::now();
         self.ask(&[RUN, kind, parameter, k as u64, count as u64, u64::from(timed)], &[])?;
         let wall_ns = begin.elapsed().as_nanos() as f64;
-        let after = self.cpu_ns()?;
+        let after = self.cpu_ns.context("a command was obeyed")?;
         let answered = self.shared[places.answers..places.end].to_vec();
         let cpu_ns = after - cpu;
-        self.cpu_ns = Some(after);
         if cpu_ns > wall_ns + SLACK.as_nanos() as f64 {
             let detail = format!("{cpu_ns:.0} ns of CPU time within {wall_ns:.0} ns");
             return Err(self.ended(EndKind::Threads, &detail));
@@ -238,9 +237,15 @@ impl Worker {
         self.receive(&mut text)?;
         let text = String::from_utf8_lossy(&text).into_owned();
         match word(0) {
-            DONE => Ok((word(2), text)),
+            DONE => {
+                self.cpu_ns = Some(self.cpu_ns()?);
+                Ok((word(2), text))
+            }
             FLOAT_MODE => Err(self.ended(EndKind::Wrong, "it changed the mode of the floating-point unit")),
-            _ => Err(Failure::Refused(text)),
+            _ => {
+                self.cpu_ns = Some(self.cpu_ns()?);
+                Err(Failure::Refused(text))
+            }
         }
     }
 
