@@ -120,7 +120,7 @@ impl Exam {
             Call::Lists(visited) | Call::Residual(visited) => {
                 (0..visited).map(|step| list((query * visited + step) % self.lengths.len())).collect()
             }
-            Call::Unprepared => vec![0..self.num_vectors()],
+            Call::Unprepared => std::iter::once(0..self.num_vectors()).collect(),
         }
     }
 
