@@ -35,6 +35,8 @@ pub struct Worker {
     commands: ChildStdin,
     replies: PipeReader,
     shared: MmapMut,
+    /// Bytes of it that queries and answers had.
+    used: usize,
     /// What it prints.
     log: File,
     clock: libc::clockid_t,
@@ -82,9 +84,13 @@ impl Worker {
             .spawn()
             .with_context(|| format!("the worker '{}' can't be started in its sandbox", program.path.display()))?;
         let commands = child.stdin.take().context("a worker has an input")?;
+        // One that does not read must not keep the bench waiting.
+        // SAFETY: it takes plain values.
+        let result = unsafe { libc::fcntl(commands.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        ensure!(result == 0, "the worker's input can't be set up: {}", io::Error::last_os_error());
         let clock = clock_of(&child)?;
         let limits = limits.clone();
-        Ok(Worker { child, commands, replies, shared, log, clock, limits, geometry: None, cpu_ns: None })
+        Ok(Worker { child, commands, replies, shared, used: 0, log, clock, limits, geometry: None, cpu_ns: None })
     }
 
     /// What the variant declares.
@@ -108,7 +114,9 @@ impl Worker {
         let words: Vec<u64> = words.into_iter().chain([task.codes.len() as u64]).collect();
         let shared = (self.shared.len() as u64).to_ne_bytes();
         self.geometry = Some(task.geometry);
+        let begin = self.begin()?;
         self.ask(&words, &[&shared, task.variant.as_bytes(), &lengths, &centroids, task.codes])?;
+        self.end(begin)?;
         Ok(())
     }
 
@@ -117,13 +125,11 @@ impl Worker {
     /// # Errors
     /// The engine refuses, or the worker is gone.
     pub fn prepare(&mut self) -> Result<Prepared, Failure> {
-        let before = (self.cpu_ns()?, self.memory_bytes());
+        let (begin, bytes_before) = (self.begin()?, self.memory_bytes());
         let (declared, _) = self.ask(&[PREPARE], &[])?;
-        Ok(Prepared {
-            cpu_ns: self.cpu_ns()? - before.0,
-            bytes: self.memory_bytes().saturating_sub(before.1),
-            declared_bytes: declared as usize,
-        })
+        let cpu_ns = self.end(begin)?;
+        let bytes = self.memory_bytes().saturating_sub(bytes_before);
+        Ok(Prepared { cpu_ns, bytes, declared_bytes: declared as usize })
     }
 
     /// Moves the prepared lists to another place in memory; the CPU time that it takes, ns.
@@ -131,9 +137,9 @@ impl Worker {
     /// # Errors
     /// The worker is gone.
     pub fn relocate(&mut self) -> Result<f64, Failure> {
-        let before = self.cpu_ns()?;
+        let begin = self.begin()?;
         self.ask(&[RELOCATE], &[])?;
-        Ok(self.cpu_ns()? - before)
+        Ok(self.end(begin)?)
     }
 
     /// Drives what the worker has in the caches out of them, by reading so many bytes.
@@ -141,7 +147,10 @@ impl Worker {
     /// # Errors
     /// The worker is gone.
     pub fn evict(&mut self, bytes: usize) -> Result<(), Failure> {
-        self.ask(&[EVICT, bytes as u64], &[]).map(drop)
+        let begin = self.begin()?;
+        self.ask(&[EVICT, bytes as u64], &[])?;
+        self.end(begin)?;
+        Ok(())
     }
 
     /// How many queries of a call for `k` neighbours there is room for.
@@ -163,24 +172,19 @@ impl Worker {
         if places.end > self.shared.len() {
             return Err(anyhow!("{count} queries for {k} neighbours each are too many for one turn").into());
         }
+        self.used = self.used.max(places.end);
+        // The clock is read before there is a query to look at, and again when nothing can be added to the answers.
+        let cpu = self.begin()?;
         self.shared[places.answers..places.end].fill(0xff);
         for (place, value) in self.shared.as_chunks_mut().0.iter_mut().zip(queries) {
             *place = value.to_ne_bytes();
         }
-        let cpu = self.cpu_ns()?;
-        if let Some(idle) = self.cpu_ns.map(|before| cpu - before)
-            && idle > IDLE.as_nanos() as f64
-        {
-            return Err(self.ended(EndKind::Threads, &format!("it worked for {idle:.0} ns when nothing was asked")));
-        }
         let [kind, parameter] = call.words();
         let begin = Instant::now();
         self.ask(&[RUN, kind, parameter, k as u64, count as u64, u64::from(timed)], &[])?;
-        let wall_ns = begin.elapsed().as_nanos() as f64;
-        let after = self.cpu_ns()?;
         let answered = self.shared[places.answers..places.end].to_vec();
-        let cpu_ns = after - cpu;
-        self.cpu_ns = Some(after);
+        let wall_ns = begin.elapsed().as_nanos() as f64;
+        let cpu_ns = self.end(cpu)?;
         if cpu_ns > wall_ns + SLACK.as_nanos() as f64 {
             let detail = format!("{cpu_ns:.0} ns of CPU time within {wall_ns:.0} ns");
             return Err(self.ended(EndKind::Threads, &detail));
@@ -197,11 +201,14 @@ impl Worker {
         Ok(Turn { answers, cpu_ns, wall_ns, calls_ns })
     }
 
-    /// Bytes of memory that only the worker has.
+    /// Bytes of memory that only the worker has, and of what it shares more than it was given.
     pub fn memory_bytes(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
-        line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap_or_default() << 10
+        let bytes = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap_or_default() << 10
+        };
+        bytes("RssAnon:") + bytes("RssShmem:").saturating_sub(self.used)
     }
 
     /// The worker's process id.
@@ -218,15 +225,30 @@ impl Worker {
         Ok(time.tv_sec as f64 * 1e9 + time.tv_nsec as f64)
     }
 
+    /// The CPU time before a command. What was used since the last one was for nothing that was asked.
+    fn begin(&mut self) -> Result<f64, Failure> {
+        let now = self.cpu_ns()?;
+        match self.cpu_ns.map(|before| now - before).filter(|&idle| idle > IDLE.as_nanos() as f64) {
+            Some(idle) => {
+                Err(self.ended(EndKind::Threads, &format!("it worked for {idle:.0} ns when nothing was asked")))
+            }
+            None => Ok(now),
+        }
+    }
+
+    /// The CPU time since a command began, ns, now that it is done.
+    fn end(&mut self, begin: f64) -> Result<f64> {
+        let now = self.cpu_ns()?;
+        self.cpu_ns = Some(now);
+        Ok(now - begin)
+    }
+
     /// Sends a command, and waits for the reply: its word and its text.
     fn ask(&mut self, words: &[u64], rest: &[&[u8]]) -> Result<(u64, String), Failure> {
         let mut bytes = [0; 64];
         bytes.as_chunks_mut().0.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_ne_bytes());
-        let sent = self.commands.write_all(&bytes);
-        let sent = rest.iter().fold(sent, |sent, bytes| sent.and_then(|()| self.commands.write_all(bytes)));
-        if sent.is_err() {
-            return Err(self.died());
-        }
+        self.send(&bytes)?;
+        rest.iter().try_for_each(|bytes| self.send(bytes))?;
         let mut head = [0; 8 * REPLY_WORDS];
         self.receive(&mut head)?;
         let word = |at: usize| u64::from_ne_bytes(*head.as_chunks().0.get(at).expect("a reply has four words"));
@@ -244,29 +266,51 @@ impl Worker {
         }
     }
 
+    /// Sends `bytes`, unless the worker takes too long to read them.
+    fn send(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+        let begin = Instant::now();
+        while !bytes.is_empty() {
+            self.wait(self.commands.as_raw_fd(), libc::POLLOUT, begin)?;
+            match self.commands.write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(self.died()),
+            }
+        }
+        Ok(())
+    }
+
     /// Fills `bytes` with what the worker replies, unless it takes too long.
     fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Failure> {
         let begin = Instant::now();
         let mut filled = 0;
         while filled < bytes.len() {
+            self.wait(self.replies.as_raw_fd(), libc::POLLIN, begin)?;
+            match self.replies.read(&mut bytes[filled..]) {
+                Ok(0) => return Err(self.died()),
+                Ok(count) => filled += count,
+                Err(error) => return Err(anyhow!(error).context("the worker's reply can't be read").into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Until a pipe is ready, or broken, or the time since `begin` is up.
+    fn wait(&mut self, pipe: RawFd, events: i16, begin: Instant) -> Result<(), Failure> {
+        loop {
             let left = self.limits.timeout.saturating_sub(begin.elapsed());
-            let mut waiting = libc::pollfd { fd: self.replies.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let mut waiting = libc::pollfd { fd: pipe, events, revents: 0 };
             // SAFETY: the one descriptor is there for the whole call.
             match unsafe { libc::poll(&mut waiting, 1, left.as_millis().try_into().unwrap_or(i32::MAX)) } {
                 0 => {
                     let detail = format!("no reply within {:.0} s", self.limits.timeout.as_secs_f64());
                     return Err(self.ended(EndKind::Timeout, &detail));
                 }
-                1 => match self.replies.read(&mut bytes[filled..]) {
-                    Ok(0) => return Err(self.died()),
-                    Ok(count) => filled += count,
-                    Err(error) => return Err(anyhow!(error).context("the worker's reply can't be read").into()),
-                },
+                1 => return Ok(()),
                 // Interrupted by a signal.
                 _ => {}
             }
         }
-        Ok(())
     }
 
     /// Ends it.
