@@ -227,18 +227,23 @@ impl<'a> Trial<'a> {
             return Ok(Some(End { kind: EndKind::Lint, detail: format!("it needs more than it declares: {beyond}") }));
         }
         say("checking every edge case and the exams of the seed");
-        if let Some(end) = examine(candidate, self.seeds[0], holdout::THOROUGH, &limits, &mut |_| Ok(()))? {
+        if let Some(end) = examine(candidate, self.seeds[0], holdout::THOROUGH, &limits)? {
             return Ok(Some(end));
         }
         self.recall = recall(candidate, &self.workload, &limits)?;
         say(&format!("measuring '{}'", self.workload.target.name));
-        let effort =
-            Effort { seconds: self.options.seconds, precision: 0.003, limit: 1.0 - BAND, preparations: PREPARATIONS };
+        let effort = Effort {
+            seconds: self.options.seconds,
+            precision: 0.003,
+            limit: 1.0 - BAND,
+            preparations: PREPARATIONS,
+            slowed: [0.0; 2],
+        };
         for seed in self.seeds {
             if !self.findings.target.ratios.is_empty() && !needs_second_seed(&self.findings) {
                 break;
             }
-            match duel(&self.workload, incumbent, candidate, seed, &effort, [0.0; 2], &limits, &mut |_| Ok(()))? {
+            match duel(&self.workload, incumbent, candidate, seed, &effort, &limits)? {
                 Duel::Ended(end) => return Ok(Some(end)),
                 Duel::Measured(outcome) => {
                     self.rounds.push(Rounds::new(self.workload.target.name, seed, &outcome.ratios));
@@ -285,8 +290,8 @@ impl<'a> Trial<'a> {
                 continue;
             }
             say(&format!("guard '{}'", target.name));
-            let effort = Effort { seconds: GUARD_SECONDS, precision: 0.02, limit, preparations: 1 };
-            match duel(&workload, rival, candidate, self.seeds[0], &effort, [0.0; 2], limits, &mut |_| Ok(()))? {
+            let effort = Effort { seconds: GUARD_SECONDS, precision: 0.02, limit, preparations: 1, slowed: [0.0; 2] };
+            match duel(&workload, rival, candidate, self.seeds[0], &effort, limits)? {
                 Duel::Ended(end) => return Ok(Some(end)),
                 Duel::Measured(outcome) => {
                     self.rounds.push(Rounds::new(target.name, self.seeds[0], &outcome.ratios));

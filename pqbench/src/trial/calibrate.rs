@@ -89,6 +89,9 @@ pub struct Options {
 /// How long a trial may take here, in seconds of each duel.
 const DUEL_SECONDS: f64 = 1.2;
 
+/// A change, the verdict on it, the first ratio, and the seconds that it took.
+type Trial = (f64, Verdict, Option<Estimate>, f64);
+
 /// Tries the loop on `subject` against itself. `progress` is told the share that is done, and may end it.
 ///
 /// # Errors
@@ -107,7 +110,7 @@ pub fn calibrate(
         let share = 0.5 * options.max_seconds;
         let deadline = share * if load == 0 { 1.0 } else { 2.0 };
         let stop = AtomicBool::new(false);
-        let found: Vec<(f64, Verdict, Option<Estimate>, f64)> = thread::scope(|scope| {
+        let found: Vec<Trial> = thread::scope(|scope| {
             for _ in 0..load {
                 scope.spawn(|| busy(&stop));
             }
@@ -144,7 +147,7 @@ pub fn calibrate(
     })
 }
 
-/// Trials until the deadline, in random order, in proportion.
+/// Trials until the deadline: the equals that there must be, then all others in random order.
 fn trials(
     subject: &Subject,
     workload: &Workload,
@@ -152,10 +155,10 @@ fn trials(
     begin: Instant,
     rng: &mut ChaCha8Rng,
     progress: &mut dyn FnMut(f64) -> Result<()>,
-) -> Result<Vec<(f64, Verdict, Option<Estimate>, f64)>> {
+) -> Result<Vec<Trial>> {
     let mut planned = vec![0.0; EQUALS];
     planned.extend(CHANGES.iter().flat_map(|&change| vec![change; EACH]));
-    planned.shuffle(rng);
+    planned[LEAST_EQUALS..].shuffle(rng);
     let start = begin.elapsed().as_secs_f64();
     let mut found = Vec::new();
     for change in &planned {
@@ -178,17 +181,16 @@ fn trial(
     change: f64,
     rng: &mut ChaCha8Rng,
 ) -> Result<(Verdict, Option<Estimate>)> {
-    let effort = Effort { seconds: DUEL_SECONDS, precision: 0.004, limit: 1.0 - BAND, preparations: 1 };
     // A build can't be made faster; the other one is made slower.
     let slowed = if change >= 0.0 { [0.0, change] } else { [1.0 / (1.0 + change) - 1.0, 0.0] };
+    let effort = Effort { seconds: DUEL_SECONDS, precision: 0.004, limit: 1.0 - BAND, preparations: 1, slowed };
     let mut findings = Findings {
         target: Target { name: workload.target.name.to_owned(), ratios: Vec::new() },
         calibration: Calibration::Fresh { measured: String::new(), band: BAND },
         ..Findings::default()
     };
     loop {
-        let duel =
-            duel(workload, subject, subject, rng.random(), &effort, slowed, &Limits::default(), &mut |_| Ok(()))?;
+        let duel = duel(workload, subject, subject, rng.random(), &effort, &Limits::default())?;
         match duel {
             Duel::Measured(outcome) => findings.target.ratios.push(outcome.ratio),
             Duel::Ended(end) => findings.end = Some(end),
@@ -200,7 +202,7 @@ fn trial(
     Ok((decide(&findings).verdict, findings.target.ratios.first().copied()))
 }
 
-fn row(load: usize, change: f64, found: &[(f64, Verdict, Option<Estimate>, f64)]) -> Row {
+fn row(load: usize, change: f64, found: &[Trial]) -> Row {
     let of: Vec<_> = found.iter().filter(|trial| trial.0 == change).collect();
     let count = |verdict| of.iter().filter(|trial| trial.1 == verdict).count();
     let (trials, keep) = (of.len(), count(Verdict::Keep));

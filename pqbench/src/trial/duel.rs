@@ -41,13 +41,15 @@ pub struct Effort {
     pub limit: f64,
     /// Pairs of workers whose preparation is compared.
     pub preparations: usize,
+    /// Shares by which the times of incumbent and candidate are made longer, for the loop to test itself.
+    pub slowed: [f64; 2],
 }
 
 /// Rounds that are run in any case, since fewer have no interval worth the name.
-const LEAST_ROUNDS: usize = 20;
+const LEAST_ROUNDS: usize = 50;
 /// How long a turn settles, and how long it then counts, in ns.
-const SETTLING_NS: f64 = 3e6;
-const TURN_NS: f64 = 10e6;
+const SETTLING_NS: f64 = 1e6;
+const TURN_NS: f64 = 2.5e6;
 /// Faster than reading all codes by more than this is no noise.
 const ROOFLINE_TOLERANCE: f64 = 0.02;
 
@@ -83,23 +85,20 @@ pub enum Duel {
 const INCUMBENT: usize = 0;
 const CANDIDATE: usize = 1;
 
-/// Measures `candidate` against `incumbent`. `slowed` makes one of them slower by a share of its time, for the loop to
-/// test itself. `progress` is told the share that is done, and may end it.
+/// Measures `candidate` against `incumbent`.
 ///
 /// # Errors
-/// The bench could not do its part, the incumbent is wrong or ends, or `progress` ends it.
+/// The bench could not do its part, or the incumbent is wrong or ends.
 pub fn duel(
     workload: &Workload,
     incumbent: &Subject,
     candidate: &Subject,
     seed: u64,
     effort: &Effort,
-    slowed: [f64; 2],
     limits: &Limits,
-    progress: &mut dyn FnMut(f64) -> Result<()>,
 ) -> Result<Duel> {
-    let mut ring = Ring { workload, subjects: [incumbent, candidate], seed, slowed, limits };
-    match ring.fight(effort, progress) {
+    let ring = Ring { workload, subjects: [incumbent, candidate], seed, effort, limits };
+    match ring.fight() {
         Ok(outcome) => Ok(Duel::Measured(Box::new(outcome))),
         Err((CANDIDATE, Failure::End(end))) => Ok(Duel::Ended(end)),
         Err((CANDIDATE, Failure::Refused(why))) => Ok(Duel::Ended(End { kind: EndKind::Wrong, detail: why })),
@@ -120,12 +119,13 @@ struct Ring<'a> {
     workload: &'a Workload,
     subjects: [&'a Subject; 2],
     seed: u64,
-    slowed: [f64; 2],
+    effort: &'a Effort,
     limits: &'a Limits,
 }
 
 impl Ring<'_> {
-    fn fight(&mut self, effort: &Effort, progress: &mut dyn FnMut(f64) -> Result<()>) -> Result<Outcome, Blame> {
+    fn fight(&self) -> Result<Outcome, Blame> {
+        let effort = self.effort;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut fresh = Queries::new(self.workload, rng.random()).map_err(bench)?;
         let mut preparations = Vec::new();
@@ -144,7 +144,6 @@ impl Ring<'_> {
             settling.push(settled);
             ratios.push(counted);
             let seconds = begin.elapsed().as_secs_f64();
-            progress((seconds / effort.seconds).min(1.0)).map_err(bench)?;
             let is_over = seconds >= effort.seconds;
             if ratios.len() < LEAST_ROUNDS || !(is_over || ratios.len() % LEAST_ROUNDS == 0) {
                 continue;
@@ -232,7 +231,7 @@ impl Ring<'_> {
     ) -> Result<[f64; 2], Blame> {
         let queries = counts.map(|count| fresh.next(count));
         let first = usize::from(rng.random::<bool>());
-        let mut turns: [Option<[(f64, Vec<Answer>); 2]>; 2] = [None, None];
+        let mut turns = [const { None }; 2];
         for side in [first, 1 - first] {
             let corner = &mut corners[side];
             corner.worker.relocate().map_err(|failure| (side, failure))?;
@@ -253,7 +252,7 @@ impl Ring<'_> {
     fn run(&self, side: usize, corner: &mut Corner, queries: &[f32]) -> Result<(f64, Vec<Answer>), Blame> {
         let target = self.workload.target;
         let turn = corner.worker.run(target.call, target.k, queries, false).map_err(|failure| (side, failure))?;
-        Ok((turn.cpu_ns * (1.0 + self.slowed[side]), turn.answers))
+        Ok((turn.cpu_ns * (1.0 + self.effort.slowed[side]), turn.answers))
     }
 
     /// Holds the answers against each other, and that to query number `drawn` against the oracle.
@@ -265,8 +264,8 @@ impl Ring<'_> {
         drawn: usize,
     ) -> Result<(), Blame> {
         let exact = corners.each_ref().map(|corner| corner.fidelity == Fidelity::Exact);
-        for at in 0..answers[INCUMBENT].len() {
-            let differ = exact == [true; 2] && same(&answers[CANDIDATE][at], &answers[INCUMBENT][at]).is_err();
+        for (at, (theirs, ours)) in answers[INCUMBENT].iter().zip(answers[CANDIDATE]).enumerate() {
+            let differ = exact == [true; 2] && same(ours, theirs).is_err();
             if !differ && at != drawn {
                 continue;
             }

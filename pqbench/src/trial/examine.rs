@@ -26,19 +26,13 @@ pub fn fidelity(declared: &Declared) -> Fidelity {
     if declared.gives_up.is_some() { Fidelity::Approximate("what it declares") } else { Fidelity::Exact }
 }
 
-/// Holds a build against all edge cases, and against the exams of `seed` in so many rounds. `progress` is told the name
-/// of each before it begins, and may end it. None if all answers are right.
+/// Holds a build against all edge cases, and against the exams of `seed` in so many rounds. None if all
+/// answers are right.
 ///
 /// # Errors
-/// The bench could not do its part, or `progress` ends it.
-pub fn examine(
-    subject: &Subject,
-    seed: u64,
-    rounds: usize,
-    limits: &Limits,
-    progress: &mut dyn FnMut(&str) -> Result<()>,
-) -> Result<Option<End>> {
-    match sit(subject, seed, rounds, limits, progress) {
+/// The bench could not do its part.
+pub fn examine(subject: &Subject, seed: u64, rounds: usize, limits: &Limits) -> Result<Option<End>> {
+    match sit(subject, seed, rounds, limits) {
         Ok(()) => Ok(None),
         Err(Failure::End(end)) => Ok(Some(end)),
         Err(Failure::Refused(why)) => Ok(Some(End { kind: EndKind::Wrong, detail: why })),
@@ -46,23 +40,15 @@ pub fn examine(
     }
 }
 
-fn sit(
-    subject: &Subject,
-    seed: u64,
-    rounds: usize,
-    limits: &Limits,
-    progress: &mut dyn FnMut(&str) -> Result<()>,
-) -> Result<(), Failure> {
+fn sit(subject: &Subject, seed: u64, rounds: usize, limits: &Limits) -> Result<(), Failure> {
     let mut worker = Worker::start(&subject.program, limits)?;
     let declared = worker.describe(&subject.variant)?;
     let fidelity = fidelity(&declared);
     let mut room = Room { worker, variant: &subject.variant, refused: HashMap::new() };
     for exam in holdout::exams(seed, rounds) {
-        progress(&exam.name)?;
         room.exam(&exam, fidelity).map_err(|failure| named(failure, &exam.name))?;
     }
     for case in cases() {
-        progress(&case.name)?;
         room.case(case, fidelity).map_err(|failure| named(failure, &case.name))?;
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::{
         unix::process::{CommandExt, ExitStatusExt},
     },
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,8 @@ use super::{Answer, End, EndKind, Failure, Limits, Prepared, Program, Task, Turn
 const IDLE: Duration = Duration::from_millis(2);
 /// CPU time beyond the time by the clock, which the two accounts may differ by.
 const SLACK: Duration = Duration::from_millis(2);
+/// How long a worker that closed its pipes may take to die of what it dies of.
+const DYING: Duration = Duration::from_secs(1);
 /// What is shown of what it printed.
 const LAST_WORDS: usize = 400;
 
@@ -114,9 +117,7 @@ impl Worker {
         let words: Vec<u64> = words.into_iter().chain([task.codes.len() as u64]).collect();
         let shared = (self.shared.len() as u64).to_ne_bytes();
         self.geometry = Some(task.geometry);
-        let begin = self.begin()?;
         self.ask(&words, &[&shared, task.variant.as_bytes(), &lengths, &centroids, task.codes])?;
-        self.end(begin)?;
         Ok(())
     }
 
@@ -125,11 +126,13 @@ impl Worker {
     /// # Errors
     /// The engine refuses, or the worker is gone.
     pub fn prepare(&mut self) -> Result<Prepared, Failure> {
-        let (begin, bytes_before) = (self.begin()?, self.memory_bytes());
+        let before = (self.cpu_ns()?, self.memory_bytes());
         let (declared, _) = self.ask(&[PREPARE], &[])?;
-        let cpu_ns = self.end(begin)?;
-        let bytes = self.memory_bytes().saturating_sub(bytes_before);
-        Ok(Prepared { cpu_ns, bytes, declared_bytes: declared as usize })
+        Ok(Prepared {
+            cpu_ns: self.cpu_ns()? - before.0,
+            bytes: self.memory_bytes().saturating_sub(before.1),
+            declared_bytes: declared as usize,
+        })
     }
 
     /// Moves the prepared lists to another place in memory; the CPU time that it takes, ns.
@@ -137,9 +140,9 @@ impl Worker {
     /// # Errors
     /// The worker is gone.
     pub fn relocate(&mut self) -> Result<f64, Failure> {
-        let begin = self.begin()?;
+        let before = self.cpu_ns()?;
         self.ask(&[RELOCATE], &[])?;
-        Ok(self.end(begin)?)
+        Ok(self.cpu_ns()? - before)
     }
 
     /// Drives what the worker has in the caches out of them, by reading so many bytes.
@@ -147,10 +150,7 @@ impl Worker {
     /// # Errors
     /// The worker is gone.
     pub fn evict(&mut self, bytes: usize) -> Result<(), Failure> {
-        let begin = self.begin()?;
-        self.ask(&[EVICT, bytes as u64], &[])?;
-        self.end(begin)?;
-        Ok(())
+        self.ask(&[EVICT, bytes as u64], &[]).map(drop)
     }
 
     /// How many queries of a call for `k` neighbours there is room for.
@@ -174,7 +174,7 @@ impl Worker {
         }
         self.used = self.used.max(places.end);
         // The clock is read before there is a query to look at, and again when nothing can be added to the answers.
-        let cpu = self.begin()?;
+        let cpu = self.idle_until_now()?;
         self.shared[places.answers..places.end].fill(0xff);
         for (place, value) in self.shared.as_chunks_mut().0.iter_mut().zip(queries) {
             *place = value.to_ne_bytes();
@@ -182,9 +182,11 @@ impl Worker {
         let [kind, parameter] = call.words();
         let begin = Instant::now();
         self.ask(&[RUN, kind, parameter, k as u64, count as u64, u64::from(timed)], &[])?;
-        let answered = self.shared[places.answers..places.end].to_vec();
         let wall_ns = begin.elapsed().as_nanos() as f64;
-        let cpu_ns = self.end(cpu)?;
+        let answered = self.shared[places.answers..places.end].to_vec();
+        let after = self.cpu_ns()?;
+        self.cpu_ns = Some(after);
+        let cpu_ns = after - cpu;
         if cpu_ns > wall_ns + SLACK.as_nanos() as f64 {
             let detail = format!("{cpu_ns:.0} ns of CPU time within {wall_ns:.0} ns");
             return Err(self.ended(EndKind::Threads, &detail));
@@ -226,7 +228,7 @@ impl Worker {
     }
 
     /// The CPU time before a command. What was used since the last one was for nothing that was asked.
-    fn begin(&mut self) -> Result<f64, Failure> {
+    fn idle_until_now(&mut self) -> Result<f64, Failure> {
         let now = self.cpu_ns()?;
         match self.cpu_ns.map(|before| now - before).filter(|&idle| idle > IDLE.as_nanos() as f64) {
             Some(idle) => {
@@ -236,17 +238,11 @@ impl Worker {
         }
     }
 
-    /// The CPU time since a command began, ns, now that it is done.
-    fn end(&mut self, begin: f64) -> Result<f64> {
-        let now = self.cpu_ns()?;
-        self.cpu_ns = Some(now);
-        Ok(now - begin)
-    }
-
     /// Sends a command, and waits for the reply: its word and its text.
     fn ask(&mut self, words: &[u64], rest: &[&[u8]]) -> Result<(u64, String), Failure> {
         let mut bytes = [0; 64];
         bytes.as_chunks_mut().0.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_ne_bytes());
+        self.idle_until_now()?;
         self.send(&bytes)?;
         rest.iter().try_for_each(|bytes| self.send(bytes))?;
         let mut head = [0; 8 * REPLY_WORDS];
@@ -260,9 +256,15 @@ impl Worker {
         self.receive(&mut text)?;
         let text = String::from_utf8_lossy(&text).into_owned();
         match word(0) {
-            DONE => Ok((word(2), text)),
+            DONE => {
+                self.cpu_ns = Some(self.cpu_ns()?);
+                Ok((word(2), text))
+            }
             FLOAT_MODE => Err(self.ended(EndKind::Wrong, "it changed the mode of the floating-point unit")),
-            _ => Err(Failure::Refused(text)),
+            _ => {
+                self.cpu_ns = Some(self.cpu_ns()?);
+                Err(Failure::Refused(text))
+            }
         }
     }
 
@@ -321,7 +323,11 @@ impl Worker {
 
     /// It closed its pipes: what of?
     fn died(&mut self) -> Failure {
-        // One that closed its pipes and lives on is not waited for.
+        let begin = Instant::now();
+        while begin.elapsed() < DYING && !matches!(self.child.try_wait(), Ok(Some(_))) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // One that closed its pipes and lives on is not waited for any longer.
         let _ = self.child.kill();
         let status = match self.child.wait() {
             Ok(status) => status,
