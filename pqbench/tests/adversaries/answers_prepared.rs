@@ -13,7 +13,7 @@ adversary!("adv-answers-prepared", Prepared);
 struct Prepared(Arc<HashMap<Vec<u32>, Vec<(u64, f32)>>>);
 
 fn key(query: &mut Query) -> Vec<u32> {
-    query.table()[..64].iter().map(|entry| entry.to_bits()).collect()
+    query.table().iter().take(64).map(|entry| entry.to_bits()).collect()
 }
 
 impl Twist for Prepared {

@@ -9,7 +9,7 @@ use pqbench::{
         decide::{Calibration, Findings, Guard, RESOURCE_LIMIT, Target, Verdict as Decided, decide},
         duel::{Duel, Effort, duel},
         examine::{Subject, examine},
-        holdout,
+        holdout::{self, Exam},
         target::{self, Workload},
     },
     worker::{Limits, Program},
@@ -19,11 +19,11 @@ use super::Verdict;
 
 const SEED: u64 = 19;
 
-/// Enough to see what is many times worse.
-const EFFORT: Effort = Effort { seconds: 0.1, precision: 1.0, limit: 0.0, preparations: 3 };
+/// Enough to see what is several times worse.
+const EFFORT: Effort = Effort { seconds: 0.1, precision: 1.0, limit: 0.0, preparations: 3, slowed: [0.0; 2] };
 
 fn limits() -> Limits {
-    Limits { memory: 2 << 30, timeout: Duration::from_secs(5), ..Limits::default() }
+    Limits { memory: 1 << 30, timeout: Duration::from_secs(5), ..Limits::default() }
 }
 
 fn subject(name: &str) -> Result<Subject> {
@@ -42,15 +42,18 @@ static THREE: LazyLock<Workload> = LazyLock::new(|| {
     Workload { target: IMAGES.target, fixture: Fixture { codes, ..IMAGES.fixture.clone() }, lengths }
 });
 
+/// The oracle needs longer for them than an adversary does.
+static EXAMS: LazyLock<Vec<Exam>> = LazyLock::new(|| holdout::exams(SEED, holdout::QUICK).collect());
+
 /// What becomes of an adversary, and why.
 pub fn verdict(name: &str) -> Result<(Verdict, String)> {
     let candidate = subject(name)?;
-    if let Some(end) = examine(&candidate, SEED, holdout::QUICK, &limits(), &mut |_| Ok(()))? {
+    if let Some(end) = examine(&candidate, IMAGES.fixture.geometry, &*EXAMS, &limits())? {
         return Ok((Verdict::Ends(end.kind), end.detail));
     }
     let workload = if name == "too_fast" { &*THREE } else { &*IMAGES };
     let incumbent = subject("honest_scan")?;
-    let outcome = match duel(workload, &incumbent, &candidate, SEED, &EFFORT, [0.0; 2], &limits(), &mut |_| Ok(()))? {
+    let outcome = match duel(workload, &incumbent, &candidate, SEED, &EFFORT, &limits())? {
         Duel::Ended(end) => return Ok((Verdict::Ends(end.kind), end.detail)),
         Duel::Measured(outcome) => outcome,
     };
@@ -61,7 +64,7 @@ pub fn verdict(name: &str) -> Result<(Verdict, String)> {
     ];
     let why = format!("ratio {:?}, guards {guards:?}", outcome.ratio);
     // Noise is no adversary.
-    if let Some((name, ..)) = guards.iter().find(|(_, ratio, limit)| ratio.low > 2.0 * limit) {
+    if let Some((name, ..)) = guards.iter().find(|(_, ratio, limit)| ratio.low > 1.2 * limit) {
         return Ok((Verdict::Breaks(name), why));
     }
     let findings = Findings {

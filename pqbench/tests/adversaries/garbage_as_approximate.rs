@@ -12,6 +12,6 @@ struct Adversary;
 impl Twist for Adversary {
     fn scan(&self, rows: &[u8], query: &mut Query, out: &mut Collector<'_>) {
         let first = &rows[..rows.len().min(out.k() * query.geometry().m())];
-        scan(first, query, out);
+        each(first, query, |place, distance| out.push(place, distance));
     }
 }

@@ -9,7 +9,7 @@ struct Settling(Mutex<u64>);
 
 impl Clone for Settling {
     fn clone(&self) -> Self {
-        Settling(Mutex::new(2))
+        Settling(Mutex::new(6))
     }
 }
 

@@ -18,6 +18,6 @@ impl Clone for SlowCopy {
 
 impl Twist for SlowCopy {
     fn prepare(_: &Codebook, rows: &[u8]) -> Result<Self, Error> {
-        Ok(SlowCopy { milliseconds: rows.len() as u64 / 64_000 })
+        Ok(SlowCopy { milliseconds: rows.len() as u64 / 32_000 })
     }
 }

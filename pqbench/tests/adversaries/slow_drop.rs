@@ -17,6 +17,6 @@ impl Drop for SlowDrop {
 
 impl Twist for SlowDrop {
     fn prepare(_: &Codebook, rows: &[u8]) -> Result<Self, Error> {
-        Ok(SlowDrop { milliseconds: rows.len() as u64 / 64_000 })
+        Ok(SlowDrop { milliseconds: rows.len() as u64 / 32_000 })
     }
 }

@@ -6,7 +6,7 @@ adversary!("adv-slow-preparation");
 
 impl Twist for Adversary {
     fn prepare(_: &Codebook, rows: &[u8]) -> Result<Self, Error> {
-        spin(rows.len() as u64 / 64_000);
+        spin(rows.len() as u64 / 32_000);
         Ok(Adversary)
     }
 }

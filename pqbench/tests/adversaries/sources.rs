@@ -118,7 +118,10 @@ pub fn trials() -> Vec<Trial> {
         let changed = VARIANT.replace("rank: 1", text);
         (name, path, if path == "variants/idea.rs" { changed } else { text.to_owned() }, verdict)
     });
-    let honest = Trial::test("source::honest", || Ok(ensure!(judge("variants/idea.rs", VARIANT)?.is_empty())));
+    let honest = Trial::test("source::honest", || match judge("variants/idea.rs", VARIANT)? {
+        found if found.is_empty() => Ok(()),
+        found => Err(format!("{found:?}").into()),
+    });
     let cheats = items.chain(edits).map(|(name, path, text, verdict)| {
         Trial::test(format!("source::{name}"), move || Ok(check(path, &text, verdict)?))
     });
