@@ -24,6 +24,8 @@ enum Verdict {
     Ends(pqbench::trial::decide::EndKind),
     /// It breaks this guard.
     Breaks(&'static str),
+    /// It is right, and slower.
+    IsSlower,
     /// It is right, does no harm, and is not faster.
     GainsNothing,
 }
@@ -100,7 +102,7 @@ adversaries! {
     large_memory: Breaks("memory"),
     shared_mapping: Breaks("memory"),
     leaks: Ends(Memory),
-    slower: GainsNothing,
+    slower: IsSlower,
 
     thread: Ends(Threads),
     background: Ends(Threads),
