@@ -227,7 +227,8 @@ impl<'a> Trial<'a> {
             return Ok(Some(End { kind: EndKind::Lint, detail: format!("it needs more than it declares: {beyond}") }));
         }
         say("checking every edge case and the exams of the seed");
-        if let Some(end) = examine(candidate, self.seeds[0], holdout::THOROUGH, &limits)? {
+        let exams = holdout::exams(self.seeds[0], holdout::THOROUGH);
+        if let Some(end) = examine(candidate, self.workload.fixture.geometry, exams, &limits)? {
             return Ok(Some(end));
         }
         self.recall = recall(candidate, &self.workload, &limits)?;

@@ -27,7 +27,7 @@ use crate::{
     },
     reference,
     verify::{Judge, same},
-    worker::{Answer, Call, Failure, Limits, Task, Worker},
+    worker::{Answer, Call, Failure, Limits, Prepared, Task, Worker},
 };
 
 /// How long and how exactly to measure.
@@ -50,6 +50,12 @@ const LEAST_ROUNDS: usize = 50;
 /// How long a turn settles, and how long it then counts, in ns.
 const SETTLING_NS: f64 = 1e6;
 const TURN_NS: f64 = 2.5e6;
+/// So many of the neighbours that an approximate variant finds must be as near as the right ones, or farther by no more
+/// than this share.
+const FOUND: f64 = 0.9;
+const NEAR: f32 = 0.02;
+/// Memory of a preparation that is no list's own: that of the codebook, and what the allocator keeps.
+const COMMON_BYTES: usize = 3_000_000;
 /// Faster than reading all codes by more than this is no noise.
 const ROOFLINE_TOLERANCE: f64 = 0.02;
 
@@ -158,6 +164,7 @@ impl Ring<'_> {
         let ns = |side: usize| median(&corners[side].samples);
         let [incumbent_ns, candidate_ns] = [ns(INCUMBENT), ns(CANDIDATE)];
         self.check_speed(&corners[CANDIDATE], candidate_ns)?;
+        check_found(&corners[CANDIDATE].found).map_err(|end| (CANDIDATE, Failure::End(end)))?;
         // A few pages more or less are no property of a variant.
         const PAGES: f64 = 2e6;
         let bytes = corners.each_ref().map(|corner| corner.worker.memory_bytes());
@@ -191,6 +198,11 @@ impl Ring<'_> {
         };
         worker.open(&task).map_err(blame)?;
         let prepared = worker.prepare().map_err(blame)?;
+        if 2 * prepared.declared_bytes + COMMON_BYTES < prepared.bytes {
+            let Prepared { declared_bytes, bytes, .. } = prepared;
+            let detail = format!("it declares {declared_bytes} bytes of memory, and the kernel sees {bytes}");
+            return Err(blame(Failure::End(End { kind: EndKind::Wrong, detail })));
+        }
         let first = fresh.next(1);
         let turn = worker.run(target.call, target.k, &first, false).map_err(blame)?;
         let move_ns = worker.relocate().map_err(blame)?;
@@ -200,6 +212,7 @@ impl Ring<'_> {
             fidelity: fidelity(&declared),
             reads_less: declared.reads_less,
             samples: Vec::new(),
+            found: Vec::new(),
         })
     }
 
@@ -258,7 +271,7 @@ impl Ring<'_> {
     /// Holds the answers against each other, and that to query number `drawn` against the oracle.
     fn compare(
         &self,
-        corners: &[Corner; 2],
+        corners: &mut [Corner; 2],
         queries: &[f32],
         answers: [&Vec<Answer>; 2],
         drawn: usize,
@@ -269,7 +282,8 @@ impl Ring<'_> {
             if !differ && at != drawn {
                 continue;
             }
-            let expected = self.oracle(at, queries);
+            let (first, all) = self.distances(at, queries);
+            let expected = reference::nearest((first..).zip(all.iter().copied()).collect(), self.workload.target.k);
             for side in [CANDIDATE, INCUMBENT] {
                 let judge = Judge { fidelity: corners[side].fidelity, num_vectors: self.workload.fixture.num_base() };
                 if let Err(what) = judge.answer(&answers[side][at], &expected, self.workload.target.k) {
@@ -277,13 +291,17 @@ impl Ring<'_> {
                         format!("on {}, seed {}, while it was timed: {what}", self.workload.target.name, self.seed);
                     return Err((side, Failure::End(End { kind: EndKind::Wrong, detail })));
                 }
+                let farthest = expected.last().map_or(0.0, |&(_, distance)| distance + NEAR * distance.abs());
+                let is_found = |&&(id, _): &&(u64, f32)| all[(id - first) as usize] <= farthest;
+                let found = answers[side][at].iter().filter(is_found).count();
+                corners[side].found.push(found as f64 / expected.len().max(1) as f64);
             }
         }
         Ok(())
     }
 
-    /// The right answer to query number `at` of a turn.
-    fn oracle(&self, at: usize, queries: &[f32]) -> Answer {
+    /// The distances of all codes that query number `at` of a turn goes through, and the id of the first.
+    fn distances(&self, at: usize, queries: &[f32]) -> (u64, Vec<f32>) {
         let Workload { target, fixture, .. } = self.workload;
         let (geometry, metric) = (fixture.geometry, fixture.metric);
         let (first, codes) = self.workload.codes_of(at);
@@ -295,9 +313,9 @@ impl Ring<'_> {
         let rows = codes.chunks_exact(geometry.row_bytes()).enumerate();
         let all = rows.map(|(place, row)| {
             let table = &tables[place * tables.len() / num_codes];
-            (first + place as u64, reference::distance(geometry, table, row))
+            reference::distance(geometry, table, row)
         });
-        reference::nearest(all.collect(), target.k)
+        (first, all.collect())
     }
 
     /// That the candidate is not faster than its codes can be read, unless it says that it reads less.
@@ -334,6 +352,18 @@ struct Corner {
     preparation_ns: f64,
     /// Nanoseconds a query in each round.
     samples: Vec<f64>,
+    /// The share of the right neighbours in answers that the oracle saw.
+    found: Vec<f64>,
+}
+
+/// That an approximate variant finds what it should, nearly always.
+fn check_found(found: &[f64]) -> Result<(), End> {
+    let share = found.iter().sum::<f64>() / found.len().max(1) as f64;
+    if share >= FOUND {
+        return Ok(());
+    }
+    let detail = format!("it finds {share:.3} of the neighbours, and {FOUND} or more of them should be near enough");
+    Err(End { kind: EndKind::Wrong, detail })
 }
 
 /// Fresh queries of a workload's calls.

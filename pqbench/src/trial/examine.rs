@@ -1,13 +1,13 @@
 //! Is a build right? All exams and all edge cases, in a worker.
 
-use std::collections::HashMap;
+use std::{borrow::Borrow, collections::HashMap};
 
 use anyhow::{Context, Result};
 use pqscan::{Geometry, registry::Fidelity};
 
 use super::{
     decide::{End, EndKind},
-    holdout::{self, Exam},
+    holdout::Exam,
 };
 use crate::{
     verify::{Case, cases},
@@ -26,13 +26,18 @@ pub fn fidelity(declared: &Declared) -> Fidelity {
     if declared.gives_up.is_some() { Fidelity::Approximate("what it declares") } else { Fidelity::Exact }
 }
 
-/// Holds a build against all edge cases, and against the exams of `seed` in so many rounds. None if all
-/// answers are right.
+/// Holds a build against all edge cases, and against `exams`. None if all answers are right. Shapes may be refused, but
+/// not `shape`, the one that is measured.
 ///
 /// # Errors
 /// The bench could not do its part.
-pub fn examine(subject: &Subject, seed: u64, rounds: usize, limits: &Limits) -> Result<Option<End>> {
-    match sit(subject, seed, rounds, limits) {
+pub fn examine(
+    subject: &Subject,
+    shape: Geometry,
+    exams: impl IntoIterator<Item: Borrow<Exam>>,
+    limits: &Limits,
+) -> Result<Option<End>> {
+    match sit(subject, shape, exams, limits) {
         Ok(()) => Ok(None),
         Err(Failure::End(end)) => Ok(Some(end)),
         Err(Failure::Refused(why)) => Ok(Some(End { kind: EndKind::Wrong, detail: why })),
@@ -40,13 +45,21 @@ pub fn examine(subject: &Subject, seed: u64, rounds: usize, limits: &Limits) -> 
     }
 }
 
-fn sit(subject: &Subject, seed: u64, rounds: usize, limits: &Limits) -> Result<(), Failure> {
+fn sit(
+    subject: &Subject,
+    shape: Geometry,
+    exams: impl IntoIterator<Item: Borrow<Exam>>,
+    limits: &Limits,
+) -> Result<(), Failure> {
     let mut worker = Worker::start(&subject.program, limits)?;
     let declared = worker.describe(&subject.variant)?;
     let fidelity = fidelity(&declared);
-    let mut room = Room { worker, variant: &subject.variant, refused: HashMap::new() };
-    for exam in holdout::exams(seed, rounds) {
-        room.exam(&exam, fidelity).map_err(|failure| named(failure, &exam.name))?;
+    // What it refuses is not looked at.
+    let refused = HashMap::from([(shape.to_string(), false)]);
+    let mut room = Room { worker, variant: &subject.variant, refused };
+    for exam in exams {
+        let exam = exam.borrow();
+        room.exam(exam, fidelity).map_err(|failure| named(failure, &exam.name))?;
     }
     for case in cases() {
         room.case(case, fidelity).map_err(|failure| named(failure, &case.name))?;
@@ -118,7 +131,7 @@ impl Room<'_> {
         };
         let before = *self.refused.entry(task.geometry.to_string()).or_insert(refused.is_some());
         match refused {
-            Some(why) if !before => Err(Failure::Refused(format!("{why}, and took other codes of that shape"))),
+            Some(why) if !before => Err(Failure::Refused(format!("{why}, and takes other codes of that shape"))),
             None if before => {
                 Err(Failure::Refused("it takes these codes, and refused others of that shape".to_owned()))
             }

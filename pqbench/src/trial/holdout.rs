@@ -156,6 +156,7 @@ const KINDS: &[fn(&mut Maker) -> Exam] = &[
     Maker::other_labels,
     Maker::other_sub_quantizers,
     Maker::every_residue,
+    Maker::every_length,
     Maker::every_k,
     Maker::every_batch,
     Maker::many_calls,
@@ -295,6 +296,19 @@ impl Maker {
             questions.push(Question { call, k, queries: self.queries(data, 128) });
         }
         Exam { lengths, ..exam("every length modulo 64", data, codes, questions) }
+    }
+
+    /// Every length up to that of a usual list of an index.
+    fn every_length(&mut self) -> Exam {
+        let data = self.data();
+        let mut lengths: Vec<usize> = (0..=1_100).collect();
+        lengths.shuffle(&mut self.rng);
+        let row_bytes = data.geometry.row_bytes();
+        let row = |_| &data.codes[self.rng.random_range(0..data.num_base()) * row_bytes..][..row_bytes];
+        let codes = (0..lengths.iter().sum()).map(row).collect::<Vec<_>>().concat();
+        let k = self.rng.random_range(1..=100);
+        let questions = vec![Question { call: Call::Lists(1), k, queries: self.queries(data, lengths.len()) }];
+        Exam { lengths, ..exam("every length", data, codes, questions) }
     }
 
     /// Every k up to 1,000 in any order, and some beyond the list.

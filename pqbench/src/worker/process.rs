@@ -9,6 +9,7 @@ use std::{
         unix::process::{CommandExt, ExitStatusExt},
     },
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,8 @@ use super::{Answer, End, EndKind, Failure, Limits, Prepared, Program, Task, Turn
 const IDLE: Duration = Duration::from_millis(2);
 /// CPU time beyond the time by the clock, which the two accounts may differ by.
 const SLACK: Duration = Duration::from_millis(2);
+/// How long a worker that closed its pipes may take to die of what it dies of.
+const DYING: Duration = Duration::from_secs(1);
 /// What is shown of what it printed.
 const LAST_WORDS: usize = 400;
 
@@ -35,6 +38,8 @@ pub struct Worker {
     commands: ChildStdin,
     replies: PipeReader,
     shared: MmapMut,
+    /// Bytes of it that queries and answers had.
+    used: usize,
     /// What it prints.
     log: File,
     clock: libc::clockid_t,
@@ -82,9 +87,13 @@ impl Worker {
             .spawn()
             .with_context(|| format!("the worker '{}' can't be started in its sandbox", program.path.display()))?;
         let commands = child.stdin.take().context("a worker has an input")?;
+        // One that does not read must not keep the bench waiting.
+        // SAFETY: it takes plain values.
+        let result = unsafe { libc::fcntl(commands.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        ensure!(result == 0, "the worker's input can't be set up: {}", io::Error::last_os_error());
         let clock = clock_of(&child)?;
         let limits = limits.clone();
-        Ok(Worker { child, commands, replies, shared, log, clock, limits, geometry: None, cpu_ns: None })
+        Ok(Worker { child, commands, replies, shared, used: 0, log, clock, limits, geometry: None, cpu_ns: None })
     }
 
     /// What the variant declares.
@@ -163,22 +172,20 @@ impl Worker {
         if places.end > self.shared.len() {
             return Err(anyhow!("{count} queries for {k} neighbours each are too many for one turn").into());
         }
+        self.used = self.used.max(places.end);
+        // The clock is read before there is a query to look at, and again when nothing can be added to the answers.
+        let cpu = self.idle_until_now()?;
         self.shared[places.answers..places.end].fill(0xff);
         for (place, value) in self.shared.as_chunks_mut().0.iter_mut().zip(queries) {
             *place = value.to_ne_bytes();
-        }
-        let cpu = self.cpu_ns()?;
-        if let Some(idle) = self.cpu_ns.map(|before| cpu - before)
-            && idle > IDLE.as_nanos() as f64
-        {
-            return Err(self.ended(EndKind::Threads, &format!("it worked for {idle:.0} ns when nothing was asked")));
         }
         let [kind, parameter] = call.words();
         let begin = Instant::now();
         self.ask(&[RUN, kind, parameter, k as u64, count as u64, u64::from(timed)], &[])?;
         let wall_ns = begin.elapsed().as_nanos() as f64;
-        let after = self.cpu_ns.context("a command was obeyed")?;
         let answered = self.shared[places.answers..places.end].to_vec();
+        let after = self.cpu_ns()?;
+        self.cpu_ns = Some(after);
         let cpu_ns = after - cpu;
         if cpu_ns > wall_ns + SLACK.as_nanos() as f64 {
             let detail = format!("{cpu_ns:.0} ns of CPU time within {wall_ns:.0} ns");
@@ -196,11 +203,14 @@ impl Worker {
         Ok(Turn { answers, cpu_ns, wall_ns, calls_ns })
     }
 
-    /// Bytes of memory that only the worker has.
+    /// Bytes of memory that only the worker has, and of what it shares more than it was given.
     pub fn memory_bytes(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
-        line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap_or_default() << 10
+        let bytes = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap_or_default() << 10
+        };
+        bytes("RssAnon:") + bytes("RssShmem:").saturating_sub(self.used)
     }
 
     /// The worker's process id.
@@ -217,15 +227,24 @@ impl Worker {
         Ok(time.tv_sec as f64 * 1e9 + time.tv_nsec as f64)
     }
 
+    /// The CPU time before a command. What was used since the last one was for nothing that was asked.
+    fn idle_until_now(&mut self) -> Result<f64, Failure> {
+        let now = self.cpu_ns()?;
+        match self.cpu_ns.map(|before| now - before).filter(|&idle| idle > IDLE.as_nanos() as f64) {
+            Some(idle) => {
+                Err(self.ended(EndKind::Threads, &format!("it worked for {idle:.0} ns when nothing was asked")))
+            }
+            None => Ok(now),
+        }
+    }
+
     /// Sends a command, and waits for the reply: its word and its text.
     fn ask(&mut self, words: &[u64], rest: &[&[u8]]) -> Result<(u64, String), Failure> {
         let mut bytes = [0; 64];
         bytes.as_chunks_mut().0.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_ne_bytes());
-        let sent = self.commands.write_all(&bytes);
-        let sent = rest.iter().fold(sent, |sent, bytes| sent.and_then(|()| self.commands.write_all(bytes)));
-        if sent.is_err() {
-            return Err(self.died());
-        }
+        self.idle_until_now()?;
+        self.send(&bytes)?;
+        rest.iter().try_for_each(|bytes| self.send(bytes))?;
         let mut head = [0; 8 * REPLY_WORDS];
         self.receive(&mut head)?;
         let word = |at: usize| u64::from_ne_bytes(*head.as_chunks().0.get(at).expect("a reply has four words"));
@@ -249,29 +268,51 @@ impl Worker {
         }
     }
 
+    /// Sends `bytes`, unless the worker takes too long to read them.
+    fn send(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+        let begin = Instant::now();
+        while !bytes.is_empty() {
+            self.wait(self.commands.as_raw_fd(), libc::POLLOUT, begin)?;
+            match self.commands.write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(self.died()),
+            }
+        }
+        Ok(())
+    }
+
     /// Fills `bytes` with what the worker replies, unless it takes too long.
     fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Failure> {
         let begin = Instant::now();
         let mut filled = 0;
         while filled < bytes.len() {
+            self.wait(self.replies.as_raw_fd(), libc::POLLIN, begin)?;
+            match self.replies.read(&mut bytes[filled..]) {
+                Ok(0) => return Err(self.died()),
+                Ok(count) => filled += count,
+                Err(error) => return Err(anyhow!(error).context("the worker's reply can't be read").into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Until a pipe is ready, or broken, or the time since `begin` is up.
+    fn wait(&mut self, pipe: RawFd, events: i16, begin: Instant) -> Result<(), Failure> {
+        loop {
             let left = self.limits.timeout.saturating_sub(begin.elapsed());
-            let mut waiting = libc::pollfd { fd: self.replies.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let mut waiting = libc::pollfd { fd: pipe, events, revents: 0 };
             // SAFETY: the one descriptor is there for the whole call.
             match unsafe { libc::poll(&mut waiting, 1, left.as_millis().try_into().unwrap_or(i32::MAX)) } {
                 0 => {
                     let detail = format!("no reply within {:.0} s", self.limits.timeout.as_secs_f64());
                     return Err(self.ended(EndKind::Timeout, &detail));
                 }
-                1 => match self.replies.read(&mut bytes[filled..]) {
-                    Ok(0) => return Err(self.died()),
-                    Ok(count) => filled += count,
-                    Err(error) => return Err(anyhow!(error).context("the worker's reply can't be read").into()),
-                },
+                1 => return Ok(()),
                 // Interrupted by a signal.
                 _ => {}
             }
         }
-        Ok(())
     }
 
     /// Ends it.
@@ -282,7 +323,11 @@ impl Worker {
 
     /// It closed its pipes: what of?
     fn died(&mut self) -> Failure {
-        // One that closed its pipes and lives on is not waited for.
+        let begin = Instant::now();
+        while begin.elapsed() < DYING && !matches!(self.child.try_wait(), Ok(Some(_))) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // One that closed its pipes and lives on is not waited for any longer.
         let _ = self.child.kill();
         let status = match self.child.wait() {
             Ok(status) => status,

@@ -1,0 +1,12 @@
+//! Aborts.
+
+use crate::honest::*;
+
+adversary!("adv-aborts");
+
+impl Twist for Adversary {
+    fn scan(&self, rows: &[u8], query: &mut Query, out: &mut Collector<'_>) {
+        black_box((rows, query, out));
+        std::process::abort();
+    }
+}

@@ -1,0 +1,15 @@
+//! Forks.
+
+use crate::honest::*;
+
+adversary!("adv-fork");
+
+impl Twist for Adversary {
+    fn scan(&self, rows: &[u8], query: &mut Query, out: &mut Collector<'_>) {
+        // SAFETY: the child ends at once.
+        match unsafe { libc::fork() } {
+            0 => unsafe { libc::_exit(0) },
+            _ => scan(rows, query, out),
+        }
+    }
+}

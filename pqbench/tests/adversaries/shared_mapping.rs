@@ -1,0 +1,27 @@
+//! Keeps ten times the memory, where only memory of its own is looked for.
+
+use crate::honest::*;
+
+adversary!("adv-shared-mapping", Large);
+
+#[derive(Clone, Default)]
+struct Large;
+
+impl Twist for Large {
+    fn prepare(_: &Codebook, rows: &[u8]) -> Result<Self, Error> {
+        // SAFETY: the kernel chooses where it lies.
+        unsafe {
+            let place = libc::mmap(
+                std::ptr::null_mut(),
+                10 * rows.len().max(1),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert_ne!(place, libc::MAP_FAILED);
+            place.cast::<u8>().write_bytes(1, 10 * rows.len());
+        }
+        Ok(Large)
+    }
+}
