@@ -1,5 +1,6 @@
 //! Gives the answer to an earlier query that was nearly the same.
 
+use pqbench::worker::Answer;
 use std::collections::HashMap;
 
 use crate::honest::*;
@@ -7,7 +8,7 @@ use crate::honest::*;
 adversary!("adv-remembers-similar", Cache);
 
 #[derive(Clone, Default)]
-struct Cache(Arc<Mutex<HashMap<(usize, u32), Vec<(u64, f32)>>>>);
+struct Cache(Arc<Mutex<HashMap<(usize, u32), Answer>>>);
 
 impl Twist for Cache {
     fn scan(&self, rows: &[u8], query: &mut Query, out: &mut Collector<'_>) {
