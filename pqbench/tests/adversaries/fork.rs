@@ -8,6 +8,7 @@ impl Twist for Adversary {
     fn scan(&self, rows: &[u8], query: &mut Query, out: &mut Collector<'_>) {
         // SAFETY: the child ends at once.
         match unsafe { libc::fork() } {
+            // SAFETY: it ends the child.
             0 => unsafe { libc::_exit(0) },
             _ => scan(rows, query, out),
         }
