@@ -292,7 +292,8 @@ impl Ring<'_> {
                     return Err((side, Failure::End(End { kind: EndKind::Wrong, detail })));
                 }
                 let farthest = expected.last().map_or(0.0, |&(_, distance)| distance + NEAR * distance.abs());
-                let is_found = |&&(id, _): &&(u64, f32)| all[(id - first) as usize] <= farthest;
+                let distance = |id: u64| all.get(usize::try_from(id.checked_sub(first)?).ok()?);
+                let is_found = |&&(id, _): &&(u64, f32)| distance(id).is_some_and(|&distance| distance <= farthest);
                 let found = answers[side][at].iter().filter(is_found).count();
                 corners[side].found.push(found as f64 / expected.len().max(1) as f64);
             }

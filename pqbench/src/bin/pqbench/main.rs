@@ -11,6 +11,7 @@ mod measure;
 mod new;
 mod output;
 mod prepare;
+mod queue;
 mod rank;
 mod report;
 mod selection;
@@ -82,6 +83,7 @@ enum Command {
     Splice(splice::Args),
     Trial(trial::Args),
     Trials(trials::Args),
+    Queue(queue::Args),
     Selftest(selftest::Args),
     New(new::Args),
     Prepare(prepare::Args),
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
         Some(Command::Splice(args)) => splice::run(&args),
         Some(Command::Trial(args)) => trial::run(&args),
         Some(Command::Trials(args)) => trials::run(args),
+        Some(Command::Queue(args)) => queue::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::New(args)) => new::run(&args),
         Some(Command::Prepare(args)) => prepare::run(args),
