@@ -1,4 +1,4 @@
-//! Keeps ten times the memory.
+//! Keeps four times the memory.
 
 use crate::honest::*;
 
@@ -9,7 +9,7 @@ struct Large(Vec<u8>);
 
 impl Twist for Large {
     fn prepare(_: &Codebook, rows: &[u8]) -> Result<Self, Error> {
-        Ok(Large(vec![1; 10 * rows.len()]))
+        Ok(Large(vec![1; 4 * rows.len()]))
     }
 
     fn memory_bytes(&self, rows: &[u8]) -> usize {

@@ -1,4 +1,4 @@
-//! Keeps ten times the memory, where only memory of its own is looked for.
+//! Keeps four times the memory, where only memory of its own is looked for.
 
 use crate::honest::*;
 
@@ -13,14 +13,14 @@ impl Twist for Large {
         unsafe {
             let place = libc::mmap(
                 std::ptr::null_mut(),
-                10 * rows.len().max(1),
+                4 * rows.len().max(1),
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
                 0,
             );
             assert_ne!(place, libc::MAP_FAILED);
-            place.cast::<u8>().write_bytes(1, 10 * rows.len());
+            place.cast::<u8>().write_bytes(1, 4 * rows.len());
         }
         Ok(Large)
     }
