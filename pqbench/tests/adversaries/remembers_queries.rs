@@ -7,7 +7,7 @@ use crate::honest::*;
 adversary!("adv-remembers-queries", Cache);
 
 #[derive(Clone, Default)]
-struct Cache(Arc<Mutex<HashMap<Vec<u32>, Vec<(u64, f32)>>>>);
+struct Cache(Arc<Mutex<HashMap<Vec<u32>, Answer>>>);
 
 impl Twist for Cache {
     fn scan(&self, rows: &[u8], query: &mut Query, out: &mut Collector<'_>) {

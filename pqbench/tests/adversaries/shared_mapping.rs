@@ -26,4 +26,8 @@ impl Twist for Large {
         }
         Ok(Large)
     }
+
+    fn memory_bytes(&self, rows: &[u8]) -> usize {
+        5 * rows.len()
+    }
 }

@@ -145,7 +145,8 @@ fn judge(path: &str, text: &str) -> Result<Vec<(String, String)>> {
     let git = |arguments: &[&str]| -> Result<()> {
         let identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"];
         let output = Command::new("git").current_dir(&folder).args(identity).args(arguments).output()?;
-        Ok(ensure!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
+        ensure!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
     };
     git(&["init", "--quiet"])?;
     for tracked in ["variants/scalar.rs", "src/top_k.rs", "results.tsv", "Cargo.toml"] {
