@@ -10,7 +10,7 @@ use crate::honest::*;
 adversary!("adv-answers-prepared", Prepared);
 
 #[derive(Clone, Default)]
-struct Prepared(Arc<HashMap<Vec<u32>, pqbench::worker::Answer>>);
+struct Prepared(Arc<HashMap<Vec<u32>, Answer>>);
 
 fn key(query: &mut Query) -> Vec<u32> {
     query.table().iter().take(64).map(|entry| entry.to_bits()).collect()

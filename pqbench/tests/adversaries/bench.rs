@@ -12,7 +12,7 @@ use pqbench::{
         holdout::{self, Exam},
         target::{self, Workload},
     },
-    worker::{Limits, Program},
+    worker::{Failure, Limits, Program, Task, Worker},
 };
 
 use super::Verdict;
@@ -51,6 +51,9 @@ pub fn verdict(name: &str) -> Result<(Verdict, String)> {
     if let Some(end) = examine(&candidate, IMAGES.fixture.geometry, &*EXAMS, &limits())? {
         return Ok((Verdict::Ends(end.kind), end.detail));
     }
+    if name == "works_between_turns" {
+        return Ok(after_a_pause(&candidate));
+    }
     let workload = if name == "too_fast" { &*THREE } else { &*IMAGES };
     let incumbent = subject("honest_scan")?;
     let outcome = match duel(workload, &incumbent, &candidate, SEED, &EFFORT, &limits())? {
@@ -79,4 +82,30 @@ pub fn verdict(name: &str) -> Result<(Verdict, String)> {
     let decision = decide(&findings);
     anyhow::ensure!(decision.verdict != Decided::Keep, "it is kept: {}", decision.reason);
     Ok((Verdict::GainsNothing, why))
+}
+
+/// What becomes of an adversary of which nothing is asked for a while. In a duel the rival has its turn meanwhile, but
+/// on a busy machine that may be all that runs.
+fn after_a_pause(candidate: &Subject) -> (Verdict, String) {
+    let Workload { fixture, lengths, .. } = &*IMAGES;
+    let task = Task {
+        variant: &candidate.variant,
+        geometry: fixture.geometry,
+        metric: fixture.metric,
+        centroids: &fixture.centroids,
+        codes: &fixture.codes,
+        lengths,
+    };
+    let pause = || -> Result<(), Failure> {
+        let mut worker = Worker::start(&candidate.program, &limits())?;
+        worker.open(&task)?;
+        worker.prepare()?;
+        worker.relocate()?;
+        std::thread::sleep(Duration::from_secs(1));
+        worker.relocate().map(drop)
+    };
+    match pause() {
+        Err(Failure::End(end)) => (Verdict::Ends(end.kind), end.detail),
+        other => (Verdict::GainsNothing, format!("{other:?}")),
+    }
 }

@@ -18,6 +18,9 @@ use pqscan::{
     variant::{Prepare, Scan},
 };
 
+/// Places and distances, or ids and distances.
+pub type Answer = Vec<(u64, f32)>;
+
 pub const EXACT: Fidelity = Fidelity::Exact;
 
 /// What an adversary does otherwise.
@@ -126,7 +129,7 @@ pub fn scan(rows: &[u8], query: &mut Query, out: &mut Collector<'_>) {
 }
 
 /// The right answer of this list alone, by places.
-pub fn answer(rows: &[u8], query: &mut Query, k: usize) -> Vec<(u64, f32)> {
+pub fn answer(rows: &[u8], query: &mut Query, k: usize) -> Answer {
     let mut top = TopK::new(k);
     scan(rows, query, &mut Collector::new(&mut top, Ids::From(0), None));
     top.into_sorted()
