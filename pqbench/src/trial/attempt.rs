@@ -8,7 +8,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
-use pqscan::{cpu::Feature, kernels, registry};
+use pqscan::{
+    cpu::Feature,
+    kernels,
+    registry::{self, Fidelity},
+};
 
 use super::{
     builds::{Build, BuildFailed, Recipe, Side, Workshop, measuring_lock},
@@ -31,7 +35,7 @@ use super::{
 use crate::{
     measure::{BASELINE, statistics::Estimate},
     run::Machine,
-    worker::{Call, Limits, Program, Task, Worker},
+    worker::{Call, Limits, Program, Task, Worker, landlock_version},
 };
 
 /// The package that a trial builds, and the program in it.
@@ -217,7 +221,15 @@ impl<'a> Trial<'a> {
 
     fn measure(&mut self, candidate: &Subject, incumbent: &Subject, say: &mut dyn FnMut(&str)) -> Result<Option<End>> {
         let limits = Limits { cpu: last_cpu(), ..Limits::default() };
+        ensure!(
+            landlock_version() > 0,
+            "this kernel has no Landlock, so a worker could read the answers from other processes; trials need Linux 5.13"
+        );
         let declared = declared(candidate, &limits)?;
+        if declared.gives_up.is_some() && registry::find(&self.variant).is_ok_and(|it| it.fidelity == Fidelity::Exact) {
+            let detail = "it was exact, and now declares that it is not; make that a variant of its own".to_owned();
+            return Ok(Some(End { kind: EndKind::Wrong, detail }));
+        }
         let requires: Vec<Feature> = Feature::ALL
             .iter()
             .copied()
