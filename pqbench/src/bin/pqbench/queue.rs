@@ -28,7 +28,10 @@ use crate::exit;
 
 A line whose patch was tried before under the same hypothesis is left out, so that a queue can be begun anew after it
 was interrupted. After two discarded trials in a row the last rows are shown; twenty trials in a row without a keep
-end the queue."
+end the queue.
+
+Examples:
+  pqbench queue ideas/tonight.txt"
 )]
 pub struct Args {
     /// The trials
