@@ -59,7 +59,7 @@ fn copy_with(name: &str, file: &str, source: &str) -> PathBuf {
     if copy.exists() {
         fs::remove_dir_all(&copy).expect("the copy of an earlier run goes");
     }
-    for entry in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "benches", "tests"] {
+    for entry in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "benches", "tests", "worker"] {
         copy_all(&Path::new(ROOT).join(entry), &copy.join(entry));
     }
     let scalar = scalar();
