@@ -11,7 +11,7 @@ use std::{
 
 use memmap2::{MmapMut, MmapOptions};
 use pqscan::{
-    Codebook, Codes, Error, Geometry, List, Query, ScanOptions, TopK, cpu,
+    Codebook, Codes, Error, List, Query, ScanOptions, TopK, cpu,
     registry::{self, Fidelity, Variant},
 };
 
@@ -233,7 +233,7 @@ fn run(state: &mut State, call: Call, k: usize, count: usize, timed: bool) -> Re
                 if call == Call::Table {
                     first().scan(&mut codebook.query_from_table(table)?, &mut top, &ScanOptions::default())?;
                 } else {
-                    let mut query = Query::from_table(geometry(codebook), table)?;
+                    let mut query = Query::from_table(codebook.geometry(), table)?;
                     Codes::row_major(codes).scan_by(variant, &mut query, &mut top, &ScanOptions::default())?;
                 }
                 let answer = top.into_sorted();
@@ -246,10 +246,6 @@ fn run(state: &mut State, call: Call, k: usize, count: usize, timed: bool) -> Re
         return Ok(Reply { status: FLOAT_MODE, word: 0, text: String::new() });
     }
     Ok(Reply::done(0, String::new()))
-}
-
-fn geometry(codebook: &Codebook) -> Geometry {
-    codebook.geometry()
 }
 
 /// The query of `vector`, in the memory of the one before.

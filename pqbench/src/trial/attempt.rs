@@ -18,8 +18,8 @@ use super::{
     builds::{Build, BuildFailed, Recipe, Side, Workshop, measuring_lock},
     calibrate,
     decide::{
-        BAND, Calibration, Decision, End, EndKind, Findings, Guard, RESOURCE_LIMIT, Verdict, WORKLOAD_LIMIT,
-        WORST_CASE_LIMIT, decide, needs_second_seed,
+        BAND, Calibration, Decision, End, EndKind, Findings, Guard, Verdict, WORKLOAD_LIMIT, WORST_CASE_LIMIT, decide,
+        needs_second_seed,
     },
     disassembly::beyond_level,
     duel::{Duel, Effort, Outcome, duel},
@@ -35,7 +35,7 @@ use super::{
 use crate::{
     measure::{BASELINE, statistics::Estimate},
     run::Machine,
-    worker::{Call, Limits, Program, Task, Worker, landlock_version},
+    worker::{Call, Limits, Program, Worker, landlock_version},
 };
 
 /// The package that a trial builds, and the program in it.
@@ -192,15 +192,11 @@ impl<'a> Trial<'a> {
             return end(EndKind::Lint, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         }
         let candidate_commit = git.dangling_commit(&edit.tree, &edit.base)?;
-        let mut variants = vec![BASELINE.to_owned(), self.against.clone()];
-        variants.dedup();
-        let incumbent = Recipe { side: Side::Incumbent, commit: &edit.base, variants: &variants.clone() };
-        if self.variant != self.against {
-            variants = vec![BASELINE.to_owned(), self.variant.clone()];
-        }
-        let candidate = Recipe { side: Side::Candidate, commit: &candidate_commit, variants: &variants };
+        let built_in = [&self.against, &self.variant].map(|name| [BASELINE.to_owned(), name.clone()]);
+        let incumbent = Recipe { side: Side::Incumbent, commit: &edit.base, variants: &built_in[0] };
+        let candidate = Recipe { side: Side::Candidate, commit: &candidate_commit, variants: &built_in[1] };
         say("building both workers");
-        let builds = match workshop.build(WORKER, &[incumbent.clone(), candidate], &mut |line| {
+        let builds = match workshop.build(WORKER, &[incumbent, candidate], &mut |line| {
             if line.contains("Compiling pqscan") || line.starts_with("warning") {
                 say(line);
             }
@@ -270,10 +266,8 @@ impl<'a> Trial<'a> {
             return Ok(None);
         }
         if let Some(outcome) = &self.outcome {
-            let settling =
-                Guard { name: "first queries of a turn".to_owned(), ratio: outcome.settling, limit: RESOURCE_LIMIT };
             self.findings.guards.extend([
-                settling,
+                Guard::settling(outcome.settling),
                 Guard::memory(outcome.memory, self.options.memory),
                 Guard::preparation(outcome.preparation, self.options.preparation),
             ]);
@@ -388,19 +382,12 @@ fn subject(build: &Build, variant: &str) -> Subject {
 
 /// Recall@10 of the candidate on the real queries, where that is known and means something.
 fn recall(subject: &Subject, workload: &Workload, limits: &Limits) -> Result<Option<f64>> {
-    let Workload { target, fixture, lengths } = workload;
+    let Workload { target, fixture, .. } = workload;
     if fixture.truth.is_none() || target.k < kernels::TOP_K || !matches!(target.call, Call::Single | Call::Batch(_)) {
         return Ok(None);
     }
     let mut worker = Worker::start(&subject.program, limits)?;
-    worker.open(&Task {
-        variant: &subject.variant,
-        geometry: fixture.geometry,
-        metric: fixture.metric,
-        centroids: &fixture.centroids,
-        codes: &fixture.codes,
-        lengths,
-    })?;
+    worker.open(&workload.task(&subject.variant))?;
     worker.prepare()?;
     let turn = worker.run(target.call, target.k, &fixture.queries, false)?;
     Ok(fixture.recall_at_10(&turn.answers))

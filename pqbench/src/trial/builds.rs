@@ -19,7 +19,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{git::Git, scope::hex};
+use super::git::Git;
+use crate::fixture::hex;
 
 /// Whose build it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -156,6 +156,11 @@ impl Guard {
         Guard { name: "preparation".to_owned(), ratio, limit: declared.unwrap_or(0.0).max(RESOURCE_LIMIT) }
     }
 
+    /// The first queries of a turn, which do not count for the target: no place to hide work.
+    pub fn settling(ratio: Estimate) -> Guard {
+        Guard { name: "first queries of a turn".to_owned(), ratio, limit: RESOURCE_LIMIT }
+    }
+
     /// The target against the best that there ever was, where [`is_ratchet_due`].
     pub fn best_ever(ratio: Estimate) -> Guard {
         Guard { name: "best ever".to_owned(), ratio, limit: 1.0 + BAND }
@@ -264,10 +269,10 @@ pub struct Findings {
 /// | the worker ended by `noise` | inconclusive |
 /// | it ended badly otherwise | discard |
 /// | no calibration of this machine that is fresh; nothing measured; figures that are none | inconclusive |
-/// | the target's whole 99 % interval lies beyond the noise band on one seed, and leaves no gain on the other | inconclusive |
+/// | the target's 99 % interval is beyond the noise band on one seed, and leaves no gain on the other | inconclusive |
 /// | no gain of 1 % is possible on one of the seeds, and it is no tie that may be kept | discard |
 /// | a guard's whole 99 % interval lies beyond its limit | discard |
-/// | the target's 99 % interval is not beyond the band, and allows a gain; or the second seed is missing | inconclusive |
+/// | the target's 99 % interval is not beyond the band and allows a gain; or a second seed is missing | inconclusive |
 /// | a guard's value is beyond its limit, or its interval reaches [`DOUBT`] beyond | inconclusive |
 /// | what is left: certainly faster on both seeds, or a tie that may be kept | keep |
 ///
@@ -350,7 +355,7 @@ fn verdict_of_target(findings: &Findings, band: f64) -> (Verdict, String) {
     } else if ratios.iter().any(is_gain) && ratios.iter().any(is_none) {
         return say(Verdict::Inconclusive, "the seeds contradict each other".to_owned());
     } else if ratios.iter().any(is_none) {
-        // What removes code has one more way to be kept, which closes where it is certainly slower, or known well enough.
+        // What removes code has one more way to be kept, which closes where it is certainly slower, or well known.
         let is_slower = ratios.iter().any(|ratio| ratio.certain.0 > 1.0) || ratios.iter().all(may_be_kept);
         return match (removes_code, is_slower) {
             (false, _) => say(Verdict::Discard, format!("no gain of {} is possible", percent(BAND))),

@@ -27,7 +27,7 @@ use crate::{
     },
     reference,
     verify::{Judge, same},
-    worker::{Answer, Call, Failure, Limits, Prepared, Task, Worker},
+    worker::{Answer, Call, Failure, Limits, Prepared, Worker},
 };
 
 /// How long and how exactly to measure.
@@ -183,20 +183,12 @@ impl Ring<'_> {
 
     /// A worker with its codes prepared, and the first query answered.
     fn enter(&self, side: usize, fresh: &mut Queries) -> Result<Corner, Blame> {
-        let Workload { target, fixture, lengths } = self.workload;
+        let target = self.workload.target;
         let subject = self.subjects[side];
         let blame = |failure| (side, failure);
         let mut worker = Worker::start(&subject.program, self.limits).map_err(bench)?;
         let declared = worker.describe(&subject.variant).map_err(blame)?;
-        let task = Task {
-            variant: &subject.variant,
-            geometry: fixture.geometry,
-            metric: fixture.metric,
-            centroids: &fixture.centroids,
-            codes: &fixture.codes,
-            lengths,
-        };
-        worker.open(&task).map_err(blame)?;
+        worker.open(&self.workload.task(&subject.variant)).map_err(blame)?;
         let prepared = worker.prepare().map_err(blame)?;
         if 2 * prepared.declared_bytes + COMMON_BYTES < prepared.bytes {
             let Prepared { declared_bytes, bytes, .. } = prepared;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
 use super::git::{Git, check_state};
+use crate::fixture::hex;
 
 /// Folders of the engine whose files a trial may change.
 const FOLDERS: &[&str] = &["src/bounds/", "src/groups/", "src/layout/", "src/scan/", "src/simd/"];
@@ -196,11 +197,6 @@ fn changed_files(git: &Git, base: &str, tree: &str) -> Result<Vec<ChangedFile>> 
         files.push(ChangedFile { path: path.to_owned(), kind, added, removed, plain });
     }
     Ok(files)
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn utf8(output: Vec<u8>) -> Result<String> {

@@ -6,7 +6,7 @@ use pqscan::kernels::TOP_K;
 
 use crate::{
     fixture::{Fixture, Limits, tiled},
-    worker::Call,
+    worker::{Call, Task},
 };
 
 /// Codes of a list where there are many, and how many of them a query visits.
@@ -45,7 +45,7 @@ const IMAGES: Target = Target {
     k: TOP_K,
 };
 
-/// All of them. The first that a trial does not name as its target is not preferred in any way.
+/// All of them.
 pub const TARGETS: [Target; 10] = [
     IMAGES,
     Target {
@@ -136,6 +136,12 @@ impl Target {
 }
 
 impl Workload {
+    /// The data as a worker takes them, for `variant`.
+    pub fn task<'a>(&'a self, variant: &'a str) -> Task<'a> {
+        let Fixture { geometry, metric, centroids, codes, .. } = &self.fixture;
+        Task { variant, geometry: *geometry, metric: *metric, centroids, codes, lengths: &self.lengths }
+    }
+
     /// The codes of query number `at` of a turn, and the id of the first one: of all lists that it visits, which follow
     /// each other and do not go around the end.
     pub fn codes_of(&self, at: usize) -> (u64, &[u8]) {

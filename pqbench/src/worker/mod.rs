@@ -11,6 +11,8 @@
 //! The [sandbox](Limits) is closed before the worker's first instruction: no files but its libraries, no network, no
 //! threads, no signals to others, a limit of memory, and of time for each command.
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(target_os = "linux")]
@@ -23,6 +25,8 @@ use pqscan::{Geometry, Metric};
 
 pub use crate::trial::decide::{End, EndKind};
 
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{Worker, landlock_version};
 #[cfg(target_os = "linux")]
 pub use process::Worker;
 #[cfg(target_os = "linux")]
